@@ -1,0 +1,20 @@
+"""Deep networks trained end to end for ROC AUC, as scikit-learn estimators."""
+
+from skdam.classifier import CompositionalAUCClassifier
+from skdam.losses import AUCMarginLoss, CompositionalAUCLoss
+from skdam.modules import TabularMLP
+from skdam.net import CompositionalAUCNet, DivergenceError
+from skdam.optim import PDSCA
+from skdam.sampling import StratifiedBatchSampler
+
+__all__ = [
+    "PDSCA",
+    "AUCMarginLoss",
+    "CompositionalAUCClassifier",
+    "CompositionalAUCLoss",
+    "CompositionalAUCNet",
+    "DivergenceError",
+    "StratifiedBatchSampler",
+    "TabularMLP",
+]
+__version__ = "0.1.0.dev0"

@@ -1,0 +1,75 @@
+"""Prefixed parameters, as in skorch, for a clean scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+
+class PrefixedParametersMixin:
+    """Keep keyword parameters such as ``module__dropout`` beside the named ones.
+
+    A prefixed parameter is an attribute of that name. It takes part in ``get_params``,
+    ``set_params``, ``clone``, ``repr`` and so in every search over parameters. Comes
+    before :class:`sklearn.base.BaseEstimator` among the bases.
+    """
+
+    _prefixes: ClassVar[tuple[str, ...]]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, the prefixed ones included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include parameters of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep=deep)  # type: ignore[misc]
+        return params | {name: vars(self)[name] for name in vars(self) if self._is_prefixed(name)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, prefixed ones included.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a name is neither a parameter nor has a known prefix.
+        """
+        prefixed = {name: params.pop(name) for name in list(params) if self._is_prefixed(name)}
+        super().set_params(**params)  # type: ignore[misc]
+        vars(self).update(prefixed)
+        return self
+
+    def _store_prefixed(self, prefixed: dict[str, Any]) -> None:
+        for name in prefixed:
+            if not self._is_prefixed(name):
+                raise TypeError(
+                    f"{type(self).__name__} has no parameter {name!r}; beyond the named ones it "
+                    f"takes parameters prefixed with {', '.join(f'{p}__' for p in self._prefixes)}."
+                )
+        vars(self).update(prefixed)
+
+    def _prefixed(self, prefix: str) -> dict[str, Any]:
+        """Return the parameters of one prefix, without it."""
+        start = f"{prefix}__"
+        return {
+            name.removeprefix(start): value
+            for name, value in vars(self).items()
+            if name.startswith(start)
+        }
+
+    def _is_prefixed(self, name: str) -> bool:
+        prefix, separator, rest = name.partition("__")
+        return bool(separator and rest) and prefix in self._prefixes

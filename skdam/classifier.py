@@ -1,0 +1,710 @@
+"""The scikit-learn face: CompositionalAUCClassifier."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
+from skorch.callbacks import ProgressBar
+from skorch.helper import predefined_split
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skdam._prefixed import PrefixedParametersMixin
+from skdam.callbacks import EarlyStoppingAUC
+from skdam.data import InMemoryDataset
+from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
+from skdam.modules import TabularMLP
+from skdam.net import STRATEGIES, CompositionalAUCNet, cuda_devices
+from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS
+
+_INFERENCE_BATCH_SIZE = 1024
+_OFFSET_ROWS = 10_000
+_SEED_BOUND = np.iinfo(np.int32).max
+_LOADER_RESERVED = {"dataset", "batch_sampler", "sampler", "shuffle", "drop_last", "generator"}
+
+# what the parameters of a prefix go to, and those that the estimator has to set itself
+_PREFIX_TARGETS: dict[str, tuple[Any, set[str]]] = {
+    "criterion": (CompositionalAUCLoss, {"n_members"}),
+    "optimizer": (PDSCA, {"params", "loss"}),
+    "iterator_train": (DataLoader, _LOADER_RESERVED),
+    "iterator_valid": (DataLoader, _LOADER_RESERVED),
+}
+
+
+class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseEstimator):
+    r"""Binary classifier that trains a network end to end for ROC AUC.
+
+    Cross-entropy learns good features but does not optimise a ranking; an AUC loss
+    optimises the ranking but, from scratch, learns poor features. Compositional
+    training [1]_ minimises the AUC margin loss [2]_ at the point that one gradient step
+    on the cross-entropy leads to,
+
+    .. math:: \min_{w, a, b} \max_{\alpha \ge 0}
+        F(w - \eta_0 \nabla L_{CE}(w), a, b, \alpha),
+
+    with stochastic primal-dual steps (:class:`~skdam.PDSCA`) on batches that hold a
+    fixed share of positives.
+
+    Parameters
+    ----------
+    module : nn.Module subclass, nn.Module instance or None, default=None
+        The network: takes a float32 batch of X, returns one logit for each example, of
+        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP`, for 2-D X. A class is
+        built with the ``module__...`` parameters, and with ``n_features`` if it has a
+        parameter of that name; an instance is copied, its weights included.
+    strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
+        What is minimised: the composition; the inner loss for half of the epochs and
+        the AUC loss from there; the AUC loss from scratch; the inner loss. The last
+        three ignore ``variant``, ``hypergradient`` and ``inner_steps``.
+    variant : {"alternating", "lookahead"}, default="alternating"
+        "alternating" gives each batch to one of the losses; "lookahead" evaluates both
+        on each batch, at twice the cost.
+    hypergradient : {"first-order", "exact"}, default="first-order"
+        "exact" keeps the Hessian of the inner loss; for ``variant="lookahead"`` only.
+    inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
+        A callable takes ``(logits, targets)``, tensors of shape (n,), and returns the
+        loss of each example.
+    margin : float, default=1.0
+        Distance wanted between the mean scores of the classes, > 0.
+    inner_steps : int, default=1
+        Batches in a row for each of the losses, >= 1; 1 for "lookahead".
+    lr : float, default=0.1
+        Learning rate of the outer step, > 0.
+    inner_lr : float or None, default=None
+        Learning rate of the inner step, > 0. None takes ``lr``.
+    betas : pair of float, default=(0.9, 0.9)
+        Weights of the new value in the moving averages of inner points and of outer
+        gradients, in (0, 1].
+    weight_decay : float, default=1e-4
+        L2 pull towards zero, >= 0.
+    epoch_decay : float, default=2e-3
+        L2 pull towards the average weights of the last stage, >= 0.
+    clip_value : float, default=1.0
+        Bound of each gradient element, > 0.
+    milestones : sequence of float, default=(0.5, 0.75)
+        Shares of the epochs, in (0, 1), at which both learning rates decay.
+    lr_decay : float, default=0.1
+        Factor of the learning rates at a milestone, in (0, 1].
+    max_epochs : int, default=50
+        Passes over the data, >= 1.
+    batch_size : int, default=128
+        Examples in a batch, >= 2; at most all.
+    sampling_rate : float or "auto", default="auto"
+        Share of positives in a training batch, in (0, 1). "auto" is the share in the
+        data, brought into [0.25, 0.75].
+    early_stopping : bool, default=False
+        Whether to set aside a stratified part of the data, stop when its ROC AUC
+        stalls, and keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        The share set aside, in (0, 1); at least one example of each class.
+    n_iter_no_change : int, default=10
+        Epochs without an improvement of ``tol`` before an early stop, >= 1.
+    tol : float, default=1e-4
+        The improvement of the validation AUC that counts, >= 0.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights of the last fit, with the schedule of
+        learning rates from its start.
+    callbacks : list of skorch callbacks or None, default=None
+        Called as in skorch, with the net as first argument.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, batches, dropout and the validation split. The same int
+        gives the same model, bit for bit, on the same CPU with as many threads. None
+        draws a fresh seed.
+    verbose : int, default=0
+        1 prints a line for each epoch, 2 shows a progress bar of batches as well.
+    **prefixed
+        Parameters of the parts: ``module__``, ``criterion__``, ``optimizer__``,
+        ``iterator_train__``, ``iterator_valid__`` (of :class:`torch.utils.data.DataLoader`)
+        and ``callbacks__``, as in skorch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels; scores are larger for the second, the positive class.
+    n_features_in_ : int
+        Columns of X, its second axis if n-D.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X had any.
+    net_ : CompositionalAUCNet
+        The trained skorch net; ``net_.module_`` is the network.
+    history_ : dict of ndarray of shape (n_iter_,)
+        A value for each epoch: ``inner_loss``, ``outer_loss``, ``valid_roc_auc``, ``lr``,
+        ``dur`` (seconds) and more, NaN where an epoch has none.
+    n_iter_ : int
+        Epochs trained.
+    offset_ : float
+        The logit midway between the mean scores of the classes in training, where
+        :meth:`predict` cuts: a ranking loss leaves the cut open.
+    best_score_ : float
+        Validation ROC AUC of the weights kept, with ``early_stopping``.
+
+    Notes
+    -----
+    Scores are trained to rank, not to be calibrated: wrap the classifier in
+    :class:`~sklearn.calibration.CalibratedClassifierCV` where probabilities matter, or in
+    :class:`~sklearn.model_selection.TunedThresholdClassifierCV` where labels do.
+
+    A pickle holds the parameters, and the state dicts of network, loss and optimizer;
+    the network is built anew from its class when the pickle is loaded. What a custom
+    module learns has to be a parameter or a buffer.
+
+    References
+    ----------
+    .. [1] Z. Yuan, Z. Guo, N. Chawla, T. Yang, "Compositional Training for End-to-End
+       Deep AUC Maximization", ICLR 2022, https://openreview.net/forum?id=gPvB4pdu_Z.
+    .. [2] Z. Yuan, Y. Yan, M. Sonka, T. Yang, "Large-scale Robust Deep AUC Maximization:
+       A New Surrogate Loss and Empirical Studies on Medical Image Classification",
+       ICCV 2021, arXiv:2012.03173.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.metrics import roc_auc_score
+    >>> from skdam import CompositionalAUCClassifier
+    >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> clf = CompositionalAUCClassifier(max_epochs=20, random_state=0).fit(X[:400], y[:400])
+    >>> bool(roc_auc_score(y[400:], clf.decision_function(X[400:])) > 0.85)
+    True
+    """
+
+    _prefixes = (
+        "module",
+        "criterion",
+        "optimizer",
+        "iterator_train",
+        "iterator_valid",
+        "callbacks",
+    )
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "module": "no_validation",
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "variant": [StrOptions(set(VARIANTS))],
+        "hypergradient": [StrOptions(set(HYPERGRADIENTS))],
+        "inner_loss": [StrOptions(set(INNER_LOSSES)), callable],
+        "margin": [Interval(Real, 0, None, closed="neither")],
+        "inner_steps": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "inner_lr": [None, Interval(Real, 0, None, closed="neither")],
+        "betas": ["array-like"],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "epoch_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_value": [Interval(Real, 0, None, closed="neither")],
+        "milestones": ["array-like"],
+        "lr_decay": [Interval(Real, 0, 1, closed="right")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [None, list],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        module: type[nn.Module] | nn.Module | None = None,
+        *,
+        strategy: str = "compositional",
+        variant: str = "alternating",
+        hypergradient: str = "first-order",
+        inner_loss: Any = "cross-entropy",
+        margin: float = 1.0,
+        inner_steps: int = 1,
+        lr: float = 0.1,
+        inner_lr: float | None = None,
+        betas: Sequence[float] = (0.9, 0.9),
+        weight_decay: float = 1e-4,
+        epoch_decay: float = 2e-3,
+        clip_value: float = 1.0,
+        milestones: Sequence[float] = (0.5, 0.75),
+        lr_decay: float = 0.1,
+        max_epochs: int = 50,
+        batch_size: int = 128,
+        sampling_rate: float | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: list[Any] | None = None,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **prefixed: Any,
+    ) -> None:
+        self.module = module
+        self.strategy = strategy
+        self.variant = variant
+        self.hypergradient = hypergradient
+        self.inner_loss = inner_loss
+        self.margin = margin
+        self.inner_steps = inner_steps
+        self.lr = lr
+        self.inner_lr = inner_lr
+        self.betas = betas
+        self.weight_decay = weight_decay
+        self.epoch_decay = epoch_decay
+        self.clip_value = clip_value
+        self.milestones = milestones
+        self.lr_decay = lr_decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.sampling_rate = sampling_rate
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_prefixed(prefixed)
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features) or, for a custom module, (n, ...)
+            Finite numbers, converted to float32.
+        y : array-like of shape (n,)
+            Labels of two classes; the second in sorted order is the positive one.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before training, if a parameter or the data is not as documented.
+        DivergenceError
+            If a loss or a weight is not finite in training. After any error the
+            estimator is as it was.
+        """
+        with self._all_or_nothing():
+            self._check_parameters()
+            previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
+            X, targets = self._check_fit_data(X, y, reset=previous is None)
+            self._rng = _new_rng(self.random_state)
+            callbacks: list[Any] = []
+            train_split = None
+            if self.early_stopping:
+                train, valid = self._split(targets)
+                train_split = predefined_split(InMemoryDataset(X[valid], targets[valid]))
+                X, targets = X[train], targets[train]
+                stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
+                callbacks.append(("early_stopping", stop))
+            net = self._make_net(X, callbacks=callbacks, train_split=train_split)
+            with self._seeded(net):
+                net.initialize()
+                self._check_callback_names(net)
+                if previous is None:
+                    _fit_statistics(net, X)
+                else:
+                    net.continue_from(previous, restart=True)
+                net.partial_fit(X, targets)
+            self._keep(net, X, targets)
+            vars(self).pop("best_score_", None)
+            if self.early_stopping:
+                self.best_score_ = float(stop.best_score_)
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
+    ) -> Self:
+        """Train for one more epoch, at the learning rates that the parameters say.
+
+        Optimizer state and random numbers go on from the last call; milestones and
+        early stopping take no part. Feature statistics are those of the first call.
+
+        Parameters
+        ----------
+        X, y
+            As in :meth:`fit`; both classes must be present.
+        classes : array-like of shape (2,), optional
+            The two labels; by default those of the first ``y``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError
+            As in :meth:`fit`.
+        """
+        with self._all_or_nothing():
+            self._check_parameters()
+            previous = getattr(self, "net_", None)
+            X, targets = self._check_fit_data(X, y, reset=previous is None, classes=classes)
+            self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
+            net = self._make_net(X, milestones=())
+            with self._seeded(net):
+                net.initialize()
+                self._check_callback_names(net)
+                if previous is None:
+                    _fit_statistics(net, X)
+                else:
+                    net.continue_from(previous)
+                net.partial_fit(X, targets, epochs=1)
+            self._keep(net, X, targets)
+        return self
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Return the logits, less ``offset_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), or (n, ...) as in fit
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Larger for ``classes_[1]``; :meth:`predict` cuts at 0.
+
+        Raises
+        ------
+        ValueError
+            If X is not as in fit, or so far out of its range that scores overflow.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X)
+        if X.shape[1:] != self._example_shape:
+            raise ValueError(
+                f"X must have examples of shape {self._example_shape} as in fit, got "
+                f"{X.shape[1:]}."
+            )
+        scores = self.net_.decision_function(X) - self.offset_
+        if not np.isfinite(scores).all():
+            rows = np.flatnonzero(~np.isfinite(scores))
+            raise ValueError(
+                f"the scores of {len(rows)} rows of X overflow, the first in row {rows[0]}: their "
+                "values are too far out of the range seen in fit."
+            )
+        return scores
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return the sigmoid of :meth:`decision_function` as class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), or (n, ...) as in fit
+
+        Returns
+        -------
+        ndarray of shape (n, 2), float64
+            Columns as in ``classes_``; rows sum to 1. Not calibrated.
+        """
+        logits = self.decision_function(X)
+        return np.column_stack([expit(-logits), expit(logits)])
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the label with the larger score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), or (n, ...) as in fit
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        positive = self.decision_function(X) > 0
+        return self.classes_[positive.astype(int)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.three_d_array = self.module is not None
+        return tags
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _check_parameters(self) -> None:
+        module = self.module
+        is_class = isinstance(module, type) and issubclass(module, nn.Module)
+        if not (module is None or is_class or isinstance(module, nn.Module)):
+            raise TypeError(
+                f"module must be an nn.Module subclass, an instance of one or None, got {module!r}."
+            )
+        self._validate_params()
+        if self.hypergradient == "exact" and self.variant != "lookahead":
+            raise ValueError(
+                "hypergradient='exact' needs variant='lookahead', got "
+                f"variant={self.variant!r}, which has no hypergradient."
+            )
+        if self.variant == "lookahead" and self.inner_steps != 1:
+            raise ValueError(f"variant='lookahead' takes inner_steps=1, got {self.inner_steps}.")
+        if isinstance(module, nn.Module) and self._prefixed("module"):
+            raise ValueError(
+                f"module is an instance, so that {', '.join(self._prefixed('module'))} "
+                "(prefixed with module__) cannot be set; pass the class instead."
+            )
+        targets = {"module": (module or TabularMLP, set()), **_PREFIX_TARGETS}
+        for prefix, (target, reserved) in targets.items():
+            accepted = _accepted_parameters(target)
+            for name in self._prefixed(prefix):
+                if name in reserved or (accepted is not None and name not in accepted):
+                    allowed = sorted((accepted or set()) - reserved)
+                    raise ValueError(
+                        f"{prefix}__{name} is not a parameter of {target.__name__} that can be "
+                        f"set; allowed are {', '.join(allowed) or 'none'}."
+                    )
+
+    def _check_callback_names(self, net: CompositionalAUCNet) -> None:
+        # skorch passes over parameters of callbacks that it does not know
+        names = {name for name, _ in net._uniquely_named_callbacks()}
+        for parameter in self._prefixed("callbacks"):
+            if parameter.partition("__")[0] not in names:
+                raise ValueError(
+                    f"callbacks__{parameter} names no callback; there are {sorted(names)}."
+                )
+
+    def _check_X(self, X: ArrayLike, y: Any = "no_validation", *, reset: bool = False) -> Any:
+        options = {"dtype": np.float32, "allow_nd": True, "reset": reset}
+        try:
+            # a float64 too large for float32 becomes infinity, which is an error of its own
+            with np.errstate(over="ignore"):
+                return validate_data(self, X, y, **options)
+        except ValueError as error:
+            columns = _unusable_columns(X)
+            if not columns:
+                raise
+            raise ValueError(f"{error}\nColumns that are not finite numbers: {columns}.") from None
+
+    def _check_fit_data(
+        self, X: ArrayLike, y: ArrayLike, *, reset: bool, classes: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        X, y = self._check_X(X, y, reset=reset)
+        if self.module is None and X.ndim > 2:
+            raise ValueError(
+                f"the default network takes X of shape (n, n_features), got {X.shape}; for other "
+                "shapes pass module=..., an nn.Module that takes them."
+            )
+        if reset:
+            self._example_shape = X.shape[1:]
+            self.classes_ = _two_classes(y if classes is None else classes)
+        elif X.shape[1:] != self._example_shape:
+            raise ValueError(
+                f"X must have examples of shape {self._example_shape} as in the first fit, got "
+                f"{X.shape[1:]}."
+            )
+        check_classification_targets(y)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds {unknown.tolist()}, the classes are {self.classes_.tolist()}."
+            )
+        _two_classes(y)
+        return X, (y == self.classes_[1]).astype(np.float32)
+
+    def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split indices class by class, so that both parts hold both classes."""
+        train, valid = [], []
+        for target, label in enumerate(self.classes_):
+            members = self._rng.permutation(np.flatnonzero(targets == target))
+            if len(members) < 2:
+                raise ValueError(
+                    f"early_stopping needs at least 2 examples of each class, got {len(members)} "
+                    f"of {label!r}."
+                )
+            n_valid = min(max(round(self.validation_fraction * len(members)), 1), len(members) - 1)
+            valid.append(members[:n_valid])
+            train.append(members[n_valid:])
+        return np.sort(np.concatenate(train)), np.sort(np.concatenate(valid))
+
+    def _make_net(
+        self,
+        X: np.ndarray,
+        *,
+        callbacks: Sequence[Any] = (),
+        train_split: Any = None,
+        milestones: Sequence[float] | None = None,
+    ) -> CompositionalAUCNet:
+        module = TabularMLP if self.module is None else copy.deepcopy(self.module)
+        parameters: dict[str, Any] = {
+            "criterion__margin": self.margin,
+            "criterion__inner_loss": self.inner_loss,
+            "iterator_valid__batch_size": _INFERENCE_BATCH_SIZE,
+            "optimizer__variant": self.variant,
+            "optimizer__hypergradient": self.hypergradient,
+            "optimizer__inner_steps": self.inner_steps,
+            "optimizer__inner_lr": self.inner_lr,
+            "optimizer__betas": tuple(self.betas),
+            "optimizer__weight_decay": self.weight_decay,
+            "optimizer__epoch_decay": self.epoch_decay,
+            "optimizer__clip_value": self.clip_value,
+        }
+        accepted = _accepted_parameters(module) if isinstance(module, type) else set()
+        if X.ndim == 2 and accepted is not None and "n_features" in accepted:
+            parameters["module__n_features"] = X.shape[1]
+        for prefix in self._prefixes:
+            parameters |= {f"{prefix}__{k}": v for k, v in self._prefixed(prefix).items()}
+        bar = [("progress_bar", ProgressBar())] if self.verbose > 1 else []
+        return CompositionalAUCNet(
+            module,
+            strategy=self.strategy,
+            sampling_rate=self.sampling_rate,
+            milestones=self.milestones if milestones is None else milestones,
+            lr_decay=self.lr_decay,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            callbacks=[*(self.callbacks or []), *callbacks, *bar],
+            train_split=train_split,
+            device=_resolve_device(self.device),
+            verbose=int(self.verbose),
+            random_state=int(self._rng.randint(_SEED_BOUND)),
+            **parameters,
+        )
+
+    @contextmanager
+    def _seeded(self, net: CompositionalAUCNet) -> Iterator[None]:
+        seed = int(self._rng.randint(_SEED_BOUND))
+        devices = cuda_devices(net.device)
+        with torch.random.fork_rng(devices=devices):
+            torch.default_generator.manual_seed(seed)
+            for index in devices:
+                torch.cuda.default_generators[index].manual_seed(seed)
+            yield
+
+    def _keep(self, net: CompositionalAUCNet, X: np.ndarray, targets: np.ndarray) -> None:
+        net.train_split = None  # it holds the validation data
+        self.offset_ = _middle_logit(net, X, targets)
+        self.net_ = net
+        self.n_iter_ = len(net.history)
+        self.history_ = _history_arrays(net.history)
+
+
+# scikit-learn sets every name of the signature, and "prefixed" is not a name to set
+CompositionalAUCClassifier.__signature__ = inspect.signature(  # type: ignore[attr-defined]
+    CompositionalAUCClassifier
+).replace(
+    parameters=[
+        parameter
+        for parameter in inspect.signature(CompositionalAUCClassifier).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+)
+
+
+def _new_rng(random_state: Any) -> np.random.RandomState:
+    # check_random_state(None) is the global generator
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def _two_classes(y: Any) -> np.ndarray:
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    if kind.startswith("multiclass"):
+        check_classification_targets(y)
+    classes = np.unique(y)
+    if kind != "binary":
+        raise ValueError(
+            f"Only binary classification is supported. The type of the target is {kind}, with "
+            f"{len(classes)} distinct values."
+        )
+    if len(classes) < 2:
+        raise ValueError(f"y must hold two classes, got one class: {classes.tolist()}.")
+    return classes
+
+
+def _resolve_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        parsed = torch.device(device)
+    except RuntimeError:
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}."
+        )
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} is not there: torch sees {torch.cuda.device_count()} CUDA "
+            "devices. Use 'auto' or 'cpu'."
+        )
+    return device
+
+
+def _accepted_parameters(target: Any) -> set[str] | None:
+    """Return the names of a callable's parameters, None if it takes any keyword."""
+    parameters = inspect.signature(target).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+def _unusable_columns(X: Any) -> list[Any]:
+    """Return the names or indices of columns that hold anything but finite numbers."""
+    if hasattr(X, "columns"):
+        columns = {name: X[name] for name in X.columns}
+    else:
+        values = np.asarray(X)
+        columns = dict(enumerate(values.T)) if values.ndim == 2 else {}
+    return [name for name, values in columns.items() if not _all_finite(values)]
+
+
+def _all_finite(values: Any) -> bool:
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
+    except (TypeError, ValueError):
+        return False
+
+
+def _fit_statistics(net: CompositionalAUCNet, X: np.ndarray) -> None:
+    if hasattr(net.module_, "fit_statistics"):
+        net.module_.fit_statistics(InMemoryDataset(X).X)
+
+
+def _middle_logit(net: CompositionalAUCNet, X: np.ndarray, targets: np.ndarray) -> float:
+    means = []
+    for target in (0, 1):
+        members = np.flatnonzero(targets == target)
+        members = members[:: -(-len(members) // _OFFSET_ROWS)]
+        means.append(expit(net.decision_function(X[members])).mean())
+    tiny = np.finfo(np.float64).eps
+    return float(logit(np.clip(np.mean(means), tiny, 1 - tiny)))
+
+
+def _history_arrays(history: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
+    rows = list(history)
+    names = {name: None for row in rows for name, value in row.items() if np.isscalar(value)}
+    return {
+        name: np.array([row.get(name, np.nan) for row in rows])
+        for name in names
+        if not name.endswith(("_best", "_batch_count"))
+    }

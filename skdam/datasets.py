@@ -1,0 +1,70 @@
+"""Imbalanced data for examples and experiments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+
+
+def make_imbalanced(
+    X: Any,
+    y: ArrayLike,
+    positive_rate: float,
+    *,
+    positive_label: Any = 1,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[Any, np.ndarray]:
+    """Thin the positives of a data set out to a given rate; all negatives stay.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix of shape (n, ...)
+    y : array-like of shape (n,)
+        Labels; all but ``positive_label`` are negatives.
+    positive_rate : float
+        Share of positives wanted, in (0, 1), at most the present share. As close as
+        whole examples allow, with at least one positive.
+    positive_label : object, default=1
+    random_state : int, RandomState instance or None, default=None
+        Which positives stay.
+
+    Returns
+    -------
+    X, y : of the types given (y an ndarray), in the order given
+
+    Raises
+    ------
+    ValueError
+        If the rate is out of range, or if there are too few positives for it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skdam.datasets import make_imbalanced
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> malignant = 1 - y
+    >>> malignant.mean().round(2)
+    np.float64(0.37)
+    >>> X, malignant = make_imbalanced(X, malignant, 0.05, random_state=0)
+    >>> malignant.mean().round(2), len(malignant)
+    (np.float64(0.05), 376)
+    """
+    check_consistent_length(X, y)
+    labels = np.asarray(y)
+    if not 0 < positive_rate < 1:
+        raise ValueError(f"positive_rate must be in (0, 1), got {positive_rate!r}.")
+    positives = np.flatnonzero(labels == positive_label)
+    negatives = np.flatnonzero(labels != positive_label)
+    wanted = max(round(positive_rate / (1 - positive_rate) * len(negatives)), 1)
+    if wanted > len(positives):
+        raise ValueError(
+            f"positive_rate={positive_rate} needs {wanted} examples of {positive_label!r} for "
+            f"{len(negatives)} others, there are {len(positives)}."
+        )
+    rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
+    kept = rng.choice(positives, wanted, replace=False)
+    rows = np.sort(np.concatenate([negatives, kept]))
+    return _safe_indexing(X, rows), labels[rows]

@@ -1,0 +1,279 @@
+"""The AUC margin loss and its composition with a classification loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+Phase = Literal["inner", "outer"]
+InnerLoss = Callable[[Tensor, Tensor], Tensor]
+
+_FOCUS = 2.0
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def _focal(logits: Tensor, targets: Tensor) -> Tensor:
+    cross_entropy = _cross_entropy(logits, targets)
+    # 1 - p_t, from the logit so that a confident example keeps its digits
+    doubt = torch.sigmoid(torch.where(targets > 0.5, -logits, logits))
+    return doubt**_FOCUS * cross_entropy
+
+
+INNER_LOSSES: dict[str, InnerLoss] = {"cross-entropy": _cross_entropy, "focal": _focal}
+
+
+class AUCMarginLoss(nn.Module):
+    r"""AUC margin loss as a min-max problem over the scores' class means.
+
+    With the score :math:`s = \mathrm{sigmoid}(h)` of a logit :math:`h`, margin
+    :math:`m` and label :math:`y`, the prior-free form (``version="v2"``) is
+
+    .. math::
+
+        F = E[(s - a)^2 | y{=}1] + E[(s - b)^2 | y{=}0]
+            + 2 \alpha (m + E[s | y{=}0] - E[s | y{=}1]) - \alpha^2 ,
+
+    minimised over the network, ``a`` and ``b`` and maximised over ``alpha >= 0``.
+    For fixed scores the saddle point is ``a = E[s | y=1]``, ``b = E[s | y=0]``,
+    ``alpha = max(0, m + b - a)``: the loss pulls the class means ``m`` apart and
+    makes each class compact. ``version="v1"`` is ``p (1 - p) F``, written per
+    example, with ``p`` the rate of positives.
+
+    The terms of a class that is absent from the batch are left out.
+
+    Parameters
+    ----------
+    margin : float, default=1.0
+        The distance ``m > 0`` wanted between the mean scores of the classes.
+    version : {"v1", "v2"}, default="v2"
+        With or without the class prior. "v2" needs no prior and suits batches
+        that hold both classes; "v1" is defined on any batch.
+    prior : float or None, default=None
+        The rate ``p`` of positives in "v1", in (0, 1). None takes the rate of
+        each batch.
+    n_members : int or None, default=None
+        None for logits of shape (batch,) or (batch, 1); ``k`` for logits of shape
+        (batch, k), the columns of which are independent models with an ``a``,
+        ``b`` and ``alpha`` each. The loss is their sum, so that each column gets
+        the gradient that it would get alone.
+
+    Attributes
+    ----------
+    a, b : torch.nn.Parameter of shape () or (n_members,)
+        Running estimates of the mean score of positives and of negatives.
+    alpha : Tensor of shape () or (n_members,)
+        The dual variable, a buffer: the optimizer ascends it in closed form.
+
+    References
+    ----------
+    Z. Yuan, Y. Yan, M. Sonka, T. Yang, "Large-scale Robust Deep AUC Maximization:
+    A New Surrogate Loss and Empirical Studies on Medical Image Classification",
+    ICCV 2021, arXiv:2012.03173, equations 4 and 6.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdam import AUCMarginLoss
+    >>> loss = AUCMarginLoss(margin=1.0)
+    >>> logits = torch.tensor([2.0, -1.0, 0.5, -3.0], requires_grad=True)
+    >>> loss(logits, torch.tensor([1, 0, 1, 0])).round(decimals=4).item()
+    0.6174
+    """
+
+    alpha: Tensor
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        *,
+        version: str = "v2",
+        prior: float | None = None,
+        n_members: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not margin > 0:
+            raise ValueError(f"margin must be a number > 0, got {margin!r}.")
+        if version not in ("v1", "v2"):
+            raise ValueError(f"version must be 'v1' or 'v2', got {version!r}.")
+        if prior is not None and version == "v2":
+            raise ValueError("prior is used by version='v1' only; 'v2' needs none.")
+        if prior is not None and not 0 < prior < 1:
+            raise ValueError(f"prior must be in (0, 1) or None, got {prior!r}.")
+        if n_members is not None and n_members < 1:
+            raise ValueError(f"n_members must be an int >= 1 or None, got {n_members!r}.")
+        self.margin = margin
+        self.version = version
+        self.prior = prior
+        self.n_members = n_members
+        shape = () if n_members is None else (n_members,)
+        self.a = nn.Parameter(torch.zeros(shape))
+        self.b = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("alpha", torch.zeros(shape))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch,), (batch, 1) or (batch, n_members)
+            Raw outputs of the network; the sigmoid is applied here.
+        targets : Tensor of shape (batch,) or (batch, 1)
+            0 or 1, of any dtype.
+
+        Returns
+        -------
+        Tensor of shape ()
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or ``n_members``.
+        """
+        logits, targets = self._align(logits, targets)
+        return self._margin_loss(logits, targets)
+
+    def extra_repr(self) -> str:
+        return f"margin={self.margin}, version={self.version!r}, n_members={self.n_members}"
+
+    def _align(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if logits.ndim == 2 and logits.shape[1] == 1 and self.n_members is None:
+            logits = logits.squeeze(1)
+        if logits.ndim == 0 or logits.shape[1:] != self.a.shape:
+            wanted = "(batch,)" if self.n_members is None else f"(batch, {self.n_members})"
+            raise ValueError(f"logits must have shape {wanted}, got {tuple(logits.shape)}.")
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            targets = targets.squeeze(1)
+        if targets.shape != logits.shape[:1]:
+            raise ValueError(
+                f"targets must have shape ({logits.shape[0]},) as the logits' first axis, "
+                f"got {tuple(targets.shape)}."
+            )
+        return logits, targets.to(logits.dtype)
+
+    def _margin_loss(self, logits: Tensor, positive: Tensor) -> Tensor:
+        scores = torch.sigmoid(logits)
+        negative = 1 - positive
+        n_positive = positive.sum()
+        n_negative = negative.sum()
+        scale: Tensor | float
+        if self.version == "v2":
+            weight_positive = positive / n_positive.clamp(min=1)
+            weight_negative = negative / n_negative.clamp(min=1)
+            scale = 1.0
+        else:
+            n = positive.shape[0]
+            p = n_positive / n if self.prior is None else self.prior
+            weight_positive = (1 - p) / n * positive
+            weight_negative = p / n * negative
+            scale = p * (1 - p)
+        alpha = self.alpha
+        gap = weight_negative @ scores - weight_positive @ scores
+        per_member = (
+            weight_positive @ (scores - self.a) ** 2
+            + weight_negative @ (scores - self.b) ** 2
+            + 2 * alpha * (scale * self.margin + gap)
+            - scale * alpha**2
+        )
+        return per_member.sum()
+
+
+class CompositionalAUCLoss(AUCMarginLoss):
+    r"""The two losses of compositional training, told apart by an explicit phase.
+
+    The objective is the AUC margin loss :math:`F` taken at the point that one
+    gradient step on a classification loss leads to,
+
+    .. math:: \min_{w, a, b} \max_{\alpha \ge 0} F(w - \eta_0 \nabla L(w), a, b, \alpha).
+
+    ``phase="inner"`` evaluates :math:`L`, ``phase="outer"`` evaluates :math:`F`.
+    :class:`~skdam.PDSCA` says which phase comes next and composes the steps.
+
+    Parameters
+    ----------
+    margin, version, prior, n_members
+        As in :class:`~skdam.AUCMarginLoss`.
+    inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
+        The classification loss. "focal" weights the cross-entropy of an example by
+        ``(1 - p_t) ** 2``. A callable takes ``(logits, targets)``, both float
+        tensors of shape (batch,) or (batch, n_members), and returns the loss of
+        each element.
+
+    References
+    ----------
+    Z. Yuan, Z. Guo, N. Chawla, T. Yang, "Compositional Training for End-to-End Deep
+    AUC Maximization", ICLR 2022, https://openreview.net/forum?id=gPvB4pdu_Z.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdam import CompositionalAUCLoss
+    >>> loss = CompositionalAUCLoss()
+    >>> logits, targets = torch.zeros(4), torch.tensor([1, 0, 1, 0])
+    >>> loss(logits, targets, phase="inner").round(decimals=4).item()
+    0.6931
+    >>> loss(logits, targets, phase="outer").item()
+    0.5
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        *,
+        version: str = "v2",
+        prior: float | None = None,
+        n_members: int | None = None,
+        inner_loss: str | InnerLoss = "cross-entropy",
+    ) -> None:
+        super().__init__(margin, version=version, prior=prior, n_members=n_members)
+        if not callable(inner_loss) and inner_loss not in INNER_LOSSES:
+            raise ValueError(
+                f"inner_loss must be one of {sorted(INNER_LOSSES)} or a callable, "
+                f"got {inner_loss!r}."
+            )
+        self.inner_loss = inner_loss
+
+    def forward(self, logits: Tensor, targets: Tensor, phase: Phase) -> Tensor:  # type: ignore[override]
+        """Return the loss of a batch in one of the two phases.
+
+        Parameters
+        ----------
+        logits, targets
+            As in :meth:`AUCMarginLoss.forward`.
+        phase : {"inner", "outer"}
+            "inner" for the classification loss (mean over the batch, summed over
+            members), "outer" for the AUC margin loss.
+
+        Returns
+        -------
+        Tensor of shape ()
+
+        Raises
+        ------
+        ValueError
+            If the shapes or the phase do not fit.
+        """
+        logits, targets = self._align(logits, targets)
+        if phase == "outer":
+            return self._margin_loss(logits, targets)
+        if phase == "inner":
+            return self._classification_loss(logits, targets)
+        raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
+
+    def _classification_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        function = self.inner_loss if callable(self.inner_loss) else INNER_LOSSES[self.inner_loss]
+        if logits.ndim == 2:
+            targets = targets.unsqueeze(1).expand_as(logits)
+        losses = function(logits, targets)
+        if losses.shape != logits.shape:
+            raise ValueError(
+                f"inner_loss must return a loss for each element, of shape "
+                f"{tuple(logits.shape)}, got {tuple(losses.shape)}."
+            )
+        return losses.mean(0).sum()

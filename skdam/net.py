@@ -1,0 +1,421 @@
+"""The training loop: a skorch net that joins module, loss, optimizer and sampler."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.history import History
+from skorch.utils import to_tensor
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from skdam.callbacks import StageSchedule
+from skdam.data import InMemoryDataset, keep_batch
+from skdam.losses import CompositionalAUCLoss, Phase
+from skdam.optim import PDSCA
+from skdam.sampling import StratifiedBatchSampler
+
+_LEAST_ROWS = 16
+
+STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
+
+
+class DivergenceError(FloatingPointError, ValueError):
+    """Training met a loss or a weight that is not finite."""
+
+
+class CompositionalAUCNet(NeuralNet):
+    """skorch net that trains a binary classifier for ROC AUC.
+
+    For users of skorch; :class:`~skdam.CompositionalAUCClassifier` is the interface
+    for users of scikit-learn. Everything that :class:`skorch.NeuralNet` accepts is
+    accepted, prefixed parameters included (``optimizer__inner_lr=0.05``,
+    ``criterion__version="v1"``, ``iterator_train__num_workers=2``). The history has a
+    row an epoch, with ``inner_loss`` and ``outer_loss`` where the strategy has them
+    and, when ``train_split`` is set, ``valid_loss`` and ``valid_roc_auc``.
+
+    Outside the batches of training the module holds the weights that predict (for
+    ``optimizer__variant="lookahead"`` the inner point), so that callbacks score and
+    save what the user will get.
+
+    Parameters
+    ----------
+    module : nn.Module class or instance
+        Returns logits of shape (n,) or (n, 1).
+    criterion : class, default=CompositionalAUCLoss
+    optimizer : class, default=PDSCA
+    strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
+        "compositional" alternates or composes both losses; "auc" minimises the AUC
+        margin loss from scratch; "cross-entropy" the inner loss; "two-stage" the inner
+        loss for the first half of the epochs, then the AUC loss from there. The last
+        three take the outer step of the optimizer for the loss in question.
+    sampling_rate : float or "auto", default="auto"
+        Share of positives in a batch, see :class:`~skdam.StratifiedBatchSampler`.
+    milestones : iterable of float, default=(0.5, 0.75)
+        Shares of ``max_epochs`` after which a new stage starts.
+    lr_decay : float, default=0.1
+        Factor of both learning rates at a milestone.
+    random_state : int or None, default=None
+        Seed of the sampler. Weights and dropout come from torch's generator, as for
+        any skorch net.
+    lr, max_epochs, batch_size, dataset, train_split, **kwargs
+        As in :class:`skorch.NeuralNet`.
+
+    Attributes
+    ----------
+    sampler_ : StratifiedBatchSampler
+        The sampler of the last fit.
+    pretraining_ : bool
+        Whether the next step minimises the inner loss alone.
+
+    Raises
+    ------
+    DivergenceError
+        While training, when a loss or a weight is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skdam import CompositionalAUCNet
+    >>> X = np.random.default_rng(0).normal(size=(200, 3)).astype("float32")
+    >>> y = (X[:, 0] > 1).astype("float32")
+    >>> net = CompositionalAUCNet(
+    ...     torch.nn.Linear, module__in_features=3, module__out_features=1,
+    ...     max_epochs=5, verbose=0,
+    ... )
+    >>> net.fit(X, y).decision_function(X).shape
+    (200,)
+    """
+
+    def __init__(
+        self,
+        module: type[nn.Module] | nn.Module,
+        criterion: Any = CompositionalAUCLoss,
+        optimizer: Any = PDSCA,
+        *,
+        strategy: str = "compositional",
+        sampling_rate: float | str = "auto",
+        milestones: Iterable[float] = (0.5, 0.75),
+        lr_decay: float = 0.1,
+        random_state: int | None = None,
+        lr: float = 0.1,
+        max_epochs: int = 50,
+        batch_size: int = 128,
+        dataset: Any = InMemoryDataset,
+        train_split: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            dataset=dataset,
+            train_split=train_split,
+            **kwargs,
+        )
+        self.strategy = strategy
+        self.sampling_rate = sampling_rate
+        self.milestones = milestones
+        self.lr_decay = lr_decay
+        self.random_state = random_state
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        schedule = StageSchedule(self.milestones, self.lr_decay)
+        return [*super()._default_callbacks, ("stage_schedule", schedule)]
+
+    def initialize(self) -> CompositionalAUCNet:
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be one of {STRATEGIES}, got {self.strategy!r}.")
+        self.first_epoch_ = 0
+        self.pretraining_ = self.strategy in ("two-stage", "cross-entropy")
+        return super().initialize()
+
+    def initialize_optimizer(self, triggered_directly: Any = None) -> CompositionalAUCNet:
+        args, kwargs = self.get_params_for_optimizer("optimizer", self.module_.named_parameters())
+        if self.strategy != "compositional":
+            kwargs |= {"variant": "alternating", "inner_steps": 0, "hypergradient": "first-order"}
+        loss = None if self.pretraining_ else self.criterion_
+        self.optimizer_ = self.optimizer(*args, loss=loss, **kwargs)
+        return self
+
+    def start_auc_stage(self) -> None:
+        """Go from the first to the second stage of two-stage training."""
+        self.pretraining_ = False
+        self.initialize_optimizer()
+
+    def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
+        kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
+        # a loader without a generator of its own draws from the global one
+        kwargs.setdefault("generator", torch.Generator())
+        if isinstance(_unwrap(dataset), InMemoryDataset):
+            kwargs.setdefault("collate_fn", keep_batch)
+        batch_size = kwargs.pop("batch_size", self.batch_size)
+        if batch_size == -1:
+            batch_size = len(dataset)  # type: ignore[arg-type]
+        if not training:
+            return self.iterator_valid(dataset, batch_size=batch_size, **kwargs)
+        self.sampler_ = StratifiedBatchSampler(
+            _labels(dataset),
+            batch_size,
+            sampling_rate=self.sampling_rate,
+            random_state=self.random_state,
+        )
+        return self.iterator_train(dataset, batch_sampler=self.sampler_, **kwargs)
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Check the shape of the module's output on two examples."""
+        if not isinstance(X, np.ndarray | Tensor):
+            return
+        self._set_training(False)
+        with torch.no_grad():
+            output = self.infer(to_tensor(X[:2], device=self.device))
+        name = type(self.module_).__name__
+        if not isinstance(output, Tensor):
+            raise TypeError(f"module {name} must return a Tensor, got {type(output).__name__}.")
+        n = len(X[:2])
+        if output.shape not in ((n,), (n, 1)):
+            raise ValueError(
+                f"module {name} must return one logit for each example, of shape (n,) or (n, 1); "
+                f"for input of shape {tuple(X[:2].shape)} it returned {tuple(output.shape)}."
+            )
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        if iterator is None:
+            return
+        if training:
+            self.optimizer_.train()
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            self.optimizer_.eval()
+            self._record_losses()
+        else:
+            scores, targets = [], []
+
+            def step_and_keep(batch: Any, **params: Any) -> dict[str, Any]:
+                step = step_fn(batch, **params)
+                scores.append(step["y_pred"].reshape(len(batch[1])).cpu())
+                targets.append(batch[1])
+                return step
+
+            super().run_single_epoch(iterator, training, prefix, step_and_keep, **fit_params)
+            auc = roc_auc_score(torch.cat(targets).numpy(), torch.cat(scores).numpy())
+            self.history.record(f"{prefix}_roc_auc", float(auc))
+
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Take the step or, if both phases see a batch, the two steps of a batch."""
+        for _ in range(self.optimizer_.phases_per_batch):
+            step = self._phase_step(batch, **fit_params)
+        return step
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
+    ) -> Tensor:
+        phase = self._phase() if training or self.pretraining_ else "outer"
+        return self.criterion_(y_pred, to_tensor(y_true, device=self.device), phase=phase)
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
+        """Return the logits of a batch, padded where rows are few.
+
+        Matrix products take another path for a handful of rows, with other rounding;
+        padded, the score of an example does not depend on the batch that it came in.
+        """
+        X, y = batch
+        missing = _LEAST_ROWS - len(X)
+        if training or missing <= 0:
+            return super().evaluation_step(batch, training=training)
+        padding = X[:1].expand(missing, *X.shape[1:])
+        return super().evaluation_step((torch.cat([X, padding]), y))[: len(X)]
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits as float64 of shape (n,), larger for the positive class."""
+        return self.forward(X).double().numpy().reshape(-1)
+
+    def training_state(self) -> dict[str, Any]:
+        """Return all that continuing the training needs, the data's order aside.
+
+        The tensors are the live ones: copy them to keep them.
+        """
+        return {
+            "module": self.module_.state_dict(),
+            "criterion": self.criterion_.state_dict(),
+            "optimizer": self.optimizer_.state_dict(),
+            "pretraining": self.pretraining_,
+            "first_epoch": self.first_epoch_,
+        }
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Return to a :meth:`training_state`."""
+        self.module_.load_state_dict(state["module"])
+        self.criterion_.load_state_dict(state["criterion"])
+        self.first_epoch_ = state["first_epoch"]
+        if self.pretraining_ != state["pretraining"]:
+            self.pretraining_ = state["pretraining"]
+            self.initialize_optimizer()
+        self.optimizer_.load_state_dict(state["optimizer"])
+
+    def continue_from(self, other: CompositionalAUCNet, restart: bool = False) -> None:
+        """Take over weights and history of another net, which is left as it is.
+
+        The optimizer's state is taken over too, at this net's own learning rates,
+        unless ``restart`` asks for a schedule of stages from its start or the
+        strategy is another one.
+        """
+        self.history_ = History(copy.deepcopy(list(other.history)))
+        state = other.training_state()
+        mine, others = self.optimizer_, other.optimizer_
+        if restart or (self.strategy, mine.variant, mine.inner_steps) != (
+            other.strategy,
+            others.variant,
+            others.inner_steps,
+        ):
+            self.module_.load_state_dict(state["module"])
+            self.criterion_.load_state_dict(state["criterion"])
+            self.first_epoch_ = len(self.history)
+            return
+        if self.pretraining_ and not state["pretraining"]:
+            self.start_auc_stage()
+        own_rates = self.optimizer_.state_dict()["param_groups"]
+        state["optimizer"] = state["optimizer"] | {"param_groups": own_rates}
+        self.load_training_state(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Reduce the net to its parameters, its history and one block of tensors.
+
+        The block holds state dicts only and is read back by torch's restricted
+        unpickler; the module is built anew from ``module`` and its parameters.
+        """
+        state = {
+            key: value
+            for key, value in vars(self).items()
+            if not key.endswith("_") and not key.startswith("_")
+        }
+        if isinstance(self.module, nn.Module):
+            state["module"] = copy.deepcopy(self.module).cpu()
+        if self.initialized_:
+            rows = [{k: v for k, v in row.items() if k != "batches"} for row in self.history]
+            block = io.BytesIO()
+            torch.save(self.training_state(), block)
+            state["fitted"] = {"history": rows, "training_state": block.getvalue()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        fitted = state.pop("fitted", None)
+        state["device"] = _present_device(state["device"])
+        self.__init__(**state)  # type: ignore[misc]
+        if fitted is None:
+            return
+        with torch.random.fork_rng(devices=cuda_devices(self.device)):
+            self.initialize()
+        for row in fitted["history"]:
+            self.history.append({**row, "batches": []})
+        training_state = torch.load(
+            io.BytesIO(fitted["training_state"]), map_location=self.device, weights_only=True
+        )
+        self.load_training_state(training_state)
+
+    def _phase(self) -> Phase:
+        return "inner" if self.pretraining_ else self.optimizer_.phase
+
+    def _phase_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        optimizer, phase = self.optimizer_, self._phase()
+        exact = optimizer.hypergradient == "exact"
+        if exact and phase == "inner":
+            self._inner_rng_state_ = _rng_state(self.device)
+        optimizer.zero_grad()
+        step = self.train_step_single(batch, **fit_params)
+        self.notify(
+            "on_grad_computed",
+            named_parameters=list(self.get_all_learnable_params()),
+            batch=batch,
+            training=True,
+        )
+        value = step["loss"].item()
+        self.history.record_batch(f"{phase}_loss", value)
+        if not math.isfinite(value):
+            self._raise_diverged(f"the {phase} loss is {value}")
+        if exact and phase == "outer":
+            optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
+        else:
+            optimizer.step()
+        return step
+
+    def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
+        # the Hessian must be that of the very function whose gradient led to u
+        with _rng_state_set(self._inner_rng_state_, self.device):
+            logits = self.infer(batch[0], **fit_params)
+        return self.criterion_(logits, to_tensor(batch[1], device=self.device), phase="inner")
+
+    def _record_losses(self) -> None:
+        batches = self.history[-1]["batches"]
+        for name in ("inner_loss", "outer_loss"):
+            values = [row[name] for row in batches if name in row]
+            if values:
+                self.history.record(name, float(np.mean(values)))
+        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        for name, tensor in self.module_.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                self._raise_diverged(f"{name} is not finite")
+
+    def _raise_diverged(self, what: str) -> None:
+        group = self.optimizer_.param_groups[0]
+        raise DivergenceError(
+            f"training diverged in epoch {len(self.history)}: {what} with lr={group['lr']:g} and "
+            f"inner_lr={group['inner_lr']:g}. Use a smaller lr, or features of a smaller range."
+        )
+
+
+def cuda_devices(device: str) -> list[int]:
+    """Return the indices of the CUDA generators that computing on a device draws from."""
+    parsed = torch.device(device)
+    if parsed.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if parsed.index is None else parsed.index]
+
+
+def _present_device(device: str) -> str:
+    parsed = torch.device(device)
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _rng_state(device: str) -> tuple[Tensor, list[Tensor]]:
+    return torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in cuda_devices(device)]
+
+
+@contextmanager
+def _rng_state_set(state: tuple[Tensor, list[Tensor]], device: str) -> Iterator[None]:
+    devices = cuda_devices(device)
+    with torch.random.fork_rng(devices=devices):
+        torch.set_rng_state(state[0])
+        for index, cuda_state in zip(devices, state[1], strict=True):
+            torch.cuda.set_rng_state(cuda_state, index)
+        yield
+
+
+def _unwrap(dataset: Any) -> Any:
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
+def _labels(dataset: Any) -> np.ndarray:
+    labels = getattr(dataset, "y", None)
+    if labels is None:
+        labels = [dataset[index][1] for index in range(len(dataset))]
+    return np.asarray(labels)

@@ -1,0 +1,480 @@
+"""PDSCA: the primal-dual stochastic compositional adaptive optimizer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+VARIANTS = ("alternating", "lookahead")
+HYPERGRADIENTS = ("first-order", "exact")
+
+
+class PDSCA(torch.optim.Optimizer):
+    r"""Primal-dual stochastic compositional adaptive method.
+
+    For :math:`v = (w, a, b)` and the loss :math:`F` of
+    :class:`~skdam.CompositionalAUCLoss`, one iteration is
+
+    .. math::
+
+        u &\leftarrow (1 - \beta_0) u + \beta_0 (w - \eta_0 \nabla L(w))      &&\text{inner step} \\
+        z &\leftarrow (1 - \beta_1) z + \beta_1 \nabla F(u, a, b, \alpha)     &&\text{outer gradient} \\
+        v &\leftarrow v - \eta_1 (z + \lambda_0 (v - v_{ref}) + \lambda_1 v)  &&\text{primal step} \\
+        \alpha &\leftarrow \max(0, \alpha + 2 \eta_1 (m + b - a - \alpha))    &&\text{dual step}
+
+    with ``lr`` :math:`\eta_1`, ``inner_lr`` :math:`\eta_0`, ``epoch_decay``
+    :math:`\lambda_0` and ``weight_decay`` :math:`\lambda_1`. Moving averages start at
+    their first value, :math:`v_{ref}` at the initial weights.
+
+    The *alternating* variant gives each minibatch to one phase: an inner step moves
+    the weights to ``u``, an outer step starts from there; gradients are clipped
+    elementwise in both phases, and the decay terms are part of the averaged gradient.
+    The *lookahead* variant is the iteration as written: both phases see the same
+    minibatch, ``w`` stays aside while the network holds ``u``, and the network that
+    predicts is ``u`` (see :meth:`eval`); only gradients are clipped and averaged.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, of named Tensor, or of dict
+        The network's parameters or parameter groups, as for any torch optimizer.
+        A group may have its own ``lr``, ``inner_lr``, ``betas``, ``weight_decay``,
+        ``epoch_decay``, ``clip_value``.
+    loss : CompositionalAUCLoss, AUCMarginLoss or None
+        Holds ``a``, ``b``, ``alpha`` and ``margin``, which are optimized too. None
+        leaves plain averaged-gradient steps for any loss, with ``inner_steps=0``.
+    lr : float, default=0.1
+        Rate of the outer and of the dual step.
+    inner_lr : float or None, default=None
+        Rate of the inner step. None takes ``lr``.
+    betas : pair of float, default=(0.9, 0.9)
+        :math:`(\beta_0, \beta_1)`, the weights in (0, 1] of the *new* value in the
+        averages of inner points and of outer gradients (1 switches averaging off).
+    weight_decay : float, default=1e-4
+        Pull towards zero, >= 0.
+    epoch_decay : float, default=2e-3
+        Pull towards :math:`v_{ref}`, the average weights of the last stage, >= 0.
+    clip_value : float, default=1.0
+        Bound > 0 of each element of a gradient; ``inf`` switches clipping off.
+    variant : {"alternating", "lookahead"}, default="alternating"
+    inner_steps : int, default=1
+        Alternating: that many inner minibatches, then as many outer ones; 0 for outer
+        steps alone, which is AUC training without composition. Lookahead: 1.
+    hypergradient : {"first-order", "exact"}, default="first-order"
+        Lookahead only. The gradient of ``F(w - inner_lr * grad L(w))`` with respect to
+        ``w`` is ``(I - inner_lr * H) grad F(u)``, with ``H`` the Hessian of ``L``.
+        "first-order" drops ``H``; "exact" multiplies by it with a second backward pass
+        (through the clipping too) and never forms it.
+    adaptive : bool, default=False
+        Adam-type steps: divide by the root of a bias-corrected moving average of
+        squared gradients, in the outer step and, when alternating, in the inner step
+        with an average of its own. Needs a smaller ``lr``, such as 1e-3.
+    beta2 : float, default=0.001
+        Weight in (0, 1] of the new value in the average of squared gradients.
+    eps : float, default=1e-8
+        Added to the root, > 0.
+
+    References
+    ----------
+    Z. Yuan, Z. Guo, N. Chawla, T. Yang, "Compositional Training for End-to-End Deep
+    AUC Maximization", ICLR 2022, https://openreview.net/forum?id=gPvB4pdu_Z,
+    algorithm 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdam import CompositionalAUCLoss, PDSCA
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x = torch.randn(64, 2, generator=generator)
+    >>> y = (x[:, 0] > 1).float()
+    >>> network = torch.nn.Linear(2, 1)
+    >>> loss = CompositionalAUCLoss()
+    >>> optimizer = PDSCA(network.parameters(), loss, lr=0.5)
+    >>> for _ in range(200):
+    ...     optimizer.zero_grad()
+    ...     loss(network(x), y, phase=optimizer.phase).backward()
+    ...     optimizer.step()
+    >>> bool(loss.a > loss.b)
+    True
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        loss: Any | None,
+        *,
+        lr: float = 0.1,
+        inner_lr: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.9),
+        weight_decay: float = 1e-4,
+        epoch_decay: float = 2e-3,
+        clip_value: float = 1.0,
+        variant: str = "alternating",
+        inner_steps: int = 1,
+        hypergradient: str = "first-order",
+        adaptive: bool = False,
+        beta2: float = 1e-3,
+        eps: float = 1e-8,
+    ) -> None:
+        _check_composition(loss, variant, inner_steps, hypergradient)
+        self.loss = loss
+        self.variant = variant
+        self.inner_steps = inner_steps
+        self.hypergradient = hypergradient
+        self.adaptive = adaptive
+        self._steps = 0
+        self._at_inner_point = False
+        defaults = {
+            "lr": lr,
+            "inner_lr": inner_lr,
+            "betas": betas,
+            "weight_decay": weight_decay,
+            "epoch_decay": epoch_decay,
+            "clip_value": clip_value,
+            "beta2": beta2,
+            "eps": eps,
+            "auxiliary": False,
+        }
+        super().__init__(params, defaults)
+        if loss is not None:
+            auxiliary: list[Any] = [loss.a, loss.b]
+            if "param_names" in self.param_groups[0]:
+                auxiliary = [("loss.a", loss.a), ("loss.b", loss.b)]
+            self.add_param_group({"params": auxiliary, "auxiliary": True})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, which joins at the current phase."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            _check_group(group)
+        except ValueError:
+            self.param_groups.pop()
+            raise
+        if group["inner_lr"] is None:
+            group["inner_lr"] = group["lr"]
+
+    @property
+    def phase(self) -> Literal["inner", "outer"]:
+        """The phase that the next :meth:`step` takes: "inner" or "outer"."""
+        if self.inner_steps == 0 or (self._steps // self.inner_steps) % 2:
+            return "outer"
+        return "inner"
+
+    @property
+    def phases_per_batch(self) -> int:
+        """How many consecutive phases see the same minibatch: 1, or 2 for lookahead."""
+        return 2 if self.variant == "lookahead" else 1
+
+    @torch.no_grad()
+    def step(  # type: ignore[override]
+        self,
+        closure: Callable[[], Any] | None = None,
+        *,
+        inner_loss: Callable[[], Tensor] | None = None,
+    ) -> Any:
+        """Take one step of the current :attr:`phase`, from gradients of that phase's loss.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            As in torch: clears gradients, evaluates the loss, calls ``backward`` and
+            returns the loss.
+        inner_loss : callable, optional
+            Needed by ``hypergradient="exact"`` in the outer phase: evaluates the inner
+            loss of the same minibatch at the weights that the network then holds, and
+            returns it without a call of ``backward``.
+
+        Returns
+        -------
+        object
+            What ``closure`` returned, else None.
+        """
+        if self._at_inner_point:
+            raise RuntimeError("the optimizer is in eval mode; call optimizer.train() first.")
+        value = None
+        if closure is not None:
+            with torch.enable_grad():
+                value = closure()
+        if self.phase == "inner":
+            for group in self.param_groups:
+                if not group["auxiliary"]:
+                    self._inner_step(group)
+        else:
+            if self.hypergradient == "exact":
+                self._apply_hessian(inner_loss)
+            for group in self.param_groups:
+                self._outer_step(group)
+            if self.loss is not None:
+                self._dual_step()
+        self._steps += 1
+        return value
+
+    def restart_stage(self, lr_decay: float = 0.1) -> None:
+        """Start a new stage: decay all rates and move the reference point.
+
+        Both rates of every group are multiplied by ``lr_decay``, the reference becomes
+        the average of the weights after the outer steps of the stage that ends, and
+        that average starts anew.
+        """
+        for group in self.param_groups:
+            group["lr"] *= lr_decay
+            group["inner_lr"] *= lr_decay
+            for parameter in group["params"]:
+                state = self.state.get(parameter, {})
+                if state.get("stage_steps", 0):
+                    state["reference"].copy_(state["stage_average"])
+                    state["stage_steps"] = 0
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Give the network the weights that predict: ``u`` if lookahead, else no change."""
+        # between its two phases a lookahead network holds the inner point anyway
+        if self.variant == "lookahead" and self.phase == "inner" and not self._at_inner_point:
+            for parameter, state in self._lookahead_states():
+                state["primal"].copy_(parameter)
+                parameter.copy_(state["inner_point"])
+            self._at_inner_point = True
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Give the network back the weights that the next step starts from."""
+        if self._at_inner_point:
+            for parameter, state in self._lookahead_states():
+                parameter.copy_(state["primal"])
+            self._at_inner_point = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the whole state, the phase included."""
+        return super().state_dict() | {
+            "schedule": {
+                "variant": self.variant,
+                "inner_steps": self.inner_steps,
+                "steps": self._steps,
+                "at_inner_point": self._at_inner_point,
+            }
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state; the argument is neither changed nor shared.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another variant, or of other ``inner_steps``.
+        """
+        state_dict = copy.deepcopy(state_dict)
+        schedule = state_dict.pop("schedule")
+        for name in ("variant", "inner_steps"):
+            if schedule[name] != getattr(self, name):
+                raise ValueError(
+                    f"the state dict was made with {name}={schedule[name]!r}, this optimizer "
+                    f"has {name}={getattr(self, name)!r}."
+                )
+        super().load_state_dict(state_dict)
+        self._steps = schedule["steps"]
+        self._at_inner_point = schedule["at_inner_point"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("loss", "variant", "inner_steps", "hypergradient", "adaptive")
+        own = {name: getattr(self, name) for name in names}
+        own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
+        return super().__getstate__() | own
+
+    def _inner_step(self, group: dict[str, Any]) -> None:
+        parameters, gradients, states = self._with_gradient(group)
+        if not parameters:
+            return
+        step = _clip(gradients, group["clip_value"])
+        if self.variant == "lookahead":
+            for parameter, gradient, state in zip(parameters, gradients, states, strict=True):
+                state["primal"] = parameter.clone()
+                if self.hypergradient == "exact":
+                    state["unclipped"] = gradient.abs() <= group["clip_value"]
+        else:
+            torch._foreach_add_(step, _decay(parameters, states, group))
+            if self.adaptive:
+                step = _over_root(step, step, states, "inner", group)
+        torch._foreach_add_(parameters, step, alpha=-group["inner_lr"])
+        inner_points = _average(states, "inner_point", parameters, group["betas"][0])
+        torch._foreach_copy_(parameters, inner_points)
+
+    def _outer_step(self, group: dict[str, Any]) -> None:
+        parameters, gradients, states = self._with_gradient(group)
+        if not parameters:
+            return
+        if self.variant == "lookahead" and not group["auxiliary"]:
+            torch._foreach_copy_(parameters, [state["primal"] for state in states])
+        decay = _decay(parameters, states, group)
+        gradients = _clip(gradients, group["clip_value"])
+        if self.variant == "alternating":
+            torch._foreach_add_(gradients, decay)
+        step = _average(states, "gradient", gradients, group["betas"][1])
+        if self.adaptive:
+            step = _over_root(step, gradients, states, "outer", group)
+        torch._foreach_add_(parameters, step, alpha=-group["lr"])
+        if self.variant == "lookahead":
+            torch._foreach_add_(parameters, decay, alpha=-group["lr"])
+        if group["epoch_decay"]:
+            _extend_stage_average(states, parameters)
+
+    def _dual_step(self) -> None:
+        loss = self.loss
+        lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
+        slope = loss.margin + loss.b - loss.a - loss.alpha
+        loss.alpha.add_(slope, alpha=2 * lr).clamp_(min=0)
+
+    def _apply_hessian(self, inner_loss: Callable[[], Tensor] | None) -> None:
+        """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w)))."""
+        if inner_loss is None:
+            raise ValueError(
+                "hypergradient='exact' needs step(inner_loss=...) in the outer phase: a callable "
+                "that returns the inner loss of the minibatch."
+            )
+        parameters, vectors = [], []
+        for group in self.param_groups:
+            if group["auxiliary"]:
+                continue
+            for parameter, gradient, state in zip(*self._with_gradient(group), strict=True):
+                parameters.append(parameter)
+                vectors.append(group["inner_lr"] * state["unclipped"] * gradient)
+        torch._foreach_copy_(parameters, [self.state[p]["primal"] for p in parameters])
+        with torch.enable_grad():
+            slopes = torch.autograd.grad(
+                inner_loss(), parameters, create_graph=True, allow_unused=True
+            )
+            curved = [
+                (slope, vector)
+                for slope, vector in zip(slopes, vectors, strict=True)
+                if slope is not None and slope.requires_grad
+            ]
+            products = torch.autograd.grad(
+                [slope for slope, _ in curved],
+                parameters,
+                grad_outputs=[vector for _, vector in curved],
+                allow_unused=True,
+            )
+        for parameter, product in zip(parameters, products, strict=True):
+            if product is not None:
+                parameter.grad.sub_(product)
+
+    def _with_gradient(
+        self, group: dict[str, Any]
+    ) -> tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]:
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        # a parameter that the inner loss did not reach has no inner point to leave
+        if self.variant == "lookahead" and self.phase == "outer" and not group["auxiliary"]:
+            parameters = [p for p in parameters if "primal" in self.state[p]]
+        return (
+            parameters,
+            [parameter.grad for parameter in parameters],
+            [self.state[parameter] for parameter in parameters],
+        )
+
+    def _lookahead_states(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
+        return ((p, state) for p, state in self.state.items() if "inner_point" in state)
+
+
+def _clip(gradients: list[Tensor], bound: float) -> list[Tensor]:
+    clipped = torch._foreach_clamp_max(gradients, bound)
+    torch._foreach_clamp_min_(clipped, -bound)
+    return list(clipped)
+
+
+def _decay(
+    parameters: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]
+) -> list[Tensor]:
+    """Return ``epoch_decay * (v - v_ref) + weight_decay * v``."""
+    epoch_decay = group["epoch_decay"]
+    decay = torch._foreach_mul(parameters, group["weight_decay"] + epoch_decay)
+    if epoch_decay:
+        for parameter, state in zip(parameters, states, strict=True):
+            if "reference" not in state:
+                state["reference"] = parameter.clone()
+        torch._foreach_add_(decay, [state["reference"] for state in states], alpha=-epoch_decay)
+    return list(decay)
+
+
+def _average(
+    states: list[dict[str, Any]], key: str, values: list[Tensor], beta: float
+) -> list[Tensor]:
+    """Move the averages ``state[key]``, which start at their first value."""
+    started = [(state[key], v) for state, v in zip(states, values, strict=True) if key in state]
+    if started:
+        averages, news = zip(*started, strict=True)
+        torch._foreach_lerp_(averages, news, beta)
+    for state, value in zip(states, values, strict=True):
+        if key not in state:
+            state[key] = value.clone()
+    return [state[key] for state in states]
+
+
+def _over_root(
+    steps: list[Tensor],
+    gradients: list[Tensor],
+    states: list[dict[str, Any]],
+    phase: str,
+    group: dict[str, Any],
+) -> list[Tensor]:
+    """Divide by the root of the bias-corrected average of squared gradients."""
+    square, count = f"{phase}_square", f"{phase}_count"
+    keep = 1 - group["beta2"]
+    scaled = []
+    for step, gradient, state in zip(steps, gradients, states, strict=True):
+        if square not in state:
+            state[square] = torch.zeros_like(gradient)
+            state[count] = 0
+        state[count] += 1
+        state[square].mul_(keep).addcmul_(gradient, gradient, value=group["beta2"])
+        root = (state[square] / (1 - keep ** state[count])).sqrt_().add_(group["eps"])
+        scaled.append(step / root)
+    return scaled
+
+
+def _extend_stage_average(states: list[dict[str, Any]], parameters: list[Tensor]) -> None:
+    for state, parameter in zip(states, parameters, strict=True):
+        if "stage_average" not in state:
+            state["stage_average"] = torch.zeros_like(parameter)
+            state["stage_steps"] = 0
+        state["stage_steps"] += 1
+    averages = [state["stage_average"] for state in states]
+    change = torch._foreach_sub(parameters, averages)
+    torch._foreach_mul_(change, [1 / state["stage_steps"] for state in states])
+    torch._foreach_add_(averages, change)
+
+
+def _check_composition(loss: Any, variant: str, inner_steps: int, hypergradient: str) -> None:
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}.")
+    if hypergradient not in HYPERGRADIENTS:
+        raise ValueError(f"hypergradient must be one of {HYPERGRADIENTS}, got {hypergradient!r}.")
+    if hypergradient == "exact" and variant != "lookahead":
+        raise ValueError(
+            "hypergradient='exact' needs variant='lookahead': the alternating variant moves the "
+            "weights to the inner point and has no hypergradient."
+        )
+    if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
+        raise ValueError(f"inner_steps must be an int >= 0, got {inner_steps!r}.")
+    if variant == "lookahead" and inner_steps != 1:
+        raise ValueError(f"variant='lookahead' takes inner_steps=1, got {inner_steps!r}.")
+    if loss is None and inner_steps != 0:
+        raise ValueError("loss=None leaves nothing to compose and needs inner_steps=0.")
+
+
+def _check_group(group: dict[str, Any]) -> None:
+    positive = {"lr": group["lr"], "clip_value": group["clip_value"], "eps": group["eps"]}
+    if group["inner_lr"] is not None:
+        positive["inner_lr"] = group["inner_lr"]
+    for name, value in positive.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be a number > 0, got {value!r}.")
+    for name in ("weight_decay", "epoch_decay"):
+        if not group[name] >= 0:
+            raise ValueError(f"{name} must be a number >= 0, got {group[name]!r}.")
+    if len(group["betas"]) != 2 or not all(0 < beta <= 1 for beta in group["betas"]):
+        raise ValueError(f"betas must be a pair of numbers in (0, 1], got {group['betas']!r}.")
+    if not 0 < group["beta2"] <= 1:
+        raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")

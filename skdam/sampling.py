@@ -1,0 +1,164 @@
+"""Minibatches with a fixed number of positives and negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.utils.data import Sampler
+
+AUTO_SAMPLING_RATES = (0.25, 0.75)
+
+
+class StratifiedBatchSampler(Sampler[list[int]]):
+    """Yield batches of indices with a fixed number of positives and negatives.
+
+    Each class is walked in a shuffled order of its own and reshuffled when exhausted,
+    so that, over time, every example of a class is drawn equally often, whichever
+    class is the short one. An epoch has as many batches as it takes to see ``n``
+    examples. Random numbers come from the sampler's own generator.
+
+    Parameters
+    ----------
+    y : array-like or Tensor of shape (n,)
+        Labels, 0 or 1 (or bool), with at least one of each.
+    batch_size : int, default=128
+        Examples in a batch, >= 2. A batch is never larger than the data.
+    sampling_rate : float or "auto", default="auto"
+        Share of positives in a batch, in (0, 1):
+        ``round(sampling_rate * batch_size)`` positives, at least one of each class.
+        "auto" is the share in the data, brought into [0.25, 0.75].
+    random_state : int, numpy.random.SeedSequence or None, default=None
+        Seed of the sampler's generator. None draws a fresh one.
+
+    Attributes
+    ----------
+    n_positive, n_negative : int
+        Examples of each class in a batch.
+
+    Examples
+    --------
+    >>> from skdam import StratifiedBatchSampler
+    >>> sampler = StratifiedBatchSampler([0, 0, 0, 0, 0, 1], batch_size=3, random_state=0)
+    >>> len(sampler)
+    2
+    >>> [sum(index == 5 for index in batch) for batch in sampler]
+    [1, 1]
+    """
+
+    def __init__(
+        self,
+        y: ArrayLike | torch.Tensor,
+        batch_size: int = 128,
+        *,
+        sampling_rate: float | str = "auto",
+        random_state: int | np.random.SeedSequence | None = None,
+    ) -> None:
+        labels = np.asarray(y)
+        if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+            raise ValueError("y must be 1-D and hold 0 and 1 only.")
+        positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+        if not len(positives) or not len(negatives):
+            raise ValueError(
+                f"y must hold both classes, got {len(positives)} positives and "
+                f"{len(negatives)} negatives."
+            )
+        if isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 2:
+            raise ValueError(f"batch_size must be an int >= 2, got {batch_size!r}.")
+        if sampling_rate == "auto":
+            rate = float(np.clip(len(positives) / len(labels), *AUTO_SAMPLING_RATES))
+        elif not isinstance(sampling_rate, str) and 0 < sampling_rate < 1:
+            rate = sampling_rate
+        else:
+            raise ValueError(
+                f"sampling_rate must be a number in (0, 1) or 'auto', got {sampling_rate!r}."
+            )
+        size = min(int(batch_size), len(labels))
+        self.n_positive = min(max(round(rate * size), 1), size - 1)
+        self.n_negative = size - self.n_positive
+        self._n_batches = -(-len(labels) // size)
+        self._generator = np.random.default_rng(random_state)
+        self._walks = (_ClassWalk(positives), _ClassWalk(negatives))
+        self._epoch_start = self._snapshot()
+        self._n_yielded = 0
+        self._n_skipped = 0
+
+    def __len__(self) -> int:
+        return self._n_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the batches of an epoch, or what a loaded state leaves of one."""
+        self._epoch_start = self._snapshot()
+        batches = np.hstack(
+            [
+                walk.take(size * self._n_batches, self._generator).reshape(-1, size)
+                for walk, size in zip(self._walks, (self.n_positive, self.n_negative), strict=True)
+            ]
+        )
+        start, self._n_skipped = self._n_skipped, 0
+        for self._n_yielded in range(start + 1, self._n_batches + 1):
+            yield batches[self._n_yielded - 1].tolist()
+        self._epoch_start = self._snapshot()
+        self._n_yielded = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position: the generator, both walks and the batches yielded.
+
+        Loaded into a sampler of the same data, the next epoch yields what was left
+        of the present one.
+        """
+        return self._epoch_start | {"n_yielded": self._n_yielded}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Return to a position; the argument is neither changed nor shared.
+
+        Raises
+        ------
+        ValueError
+            If the state is of other data.
+        """
+        sizes = [len(walk.order) for walk in self._walks]
+        saved = [len(order) for order in state_dict["orders"]]
+        if sizes != saved:
+            raise ValueError(
+                f"the state dict is of {saved[0]} positives and {saved[1]} negatives, "
+                f"this sampler has {sizes[0]} and {sizes[1]}."
+            )
+        self._generator.bit_generator.state = state_dict["generator"]
+        for walk, order, position in zip(
+            self._walks, state_dict["orders"], state_dict["positions"], strict=True
+        ):
+            walk.order, walk.position = order.numpy().copy(), position
+        self._epoch_start = self._snapshot()
+        self._n_yielded = self._n_skipped = state_dict["n_yielded"]
+
+    def _snapshot(self) -> dict[str, Any]:
+        # tensors, as torch.save with weights_only admits no NumPy arrays
+        return {
+            "generator": self._generator.bit_generator.state,
+            "orders": [torch.from_numpy(walk.order.copy()) for walk in self._walks],
+            "positions": [walk.position for walk in self._walks],
+        }
+
+
+class _ClassWalk:
+    """An endless walk through the examples of one class, shuffled at each pass."""
+
+    def __init__(self, members: np.ndarray) -> None:
+        self.order = members
+        self.position = len(members)
+
+    def take(self, count: int, generator: np.random.Generator) -> np.ndarray:
+        parts = []
+        while count:
+            if self.position == len(self.order):
+                self.order = generator.permutation(self.order)
+                self.position = 0
+            part = self.order[self.position : self.position + count]
+            self.position += len(part)
+            count -= len(part)
+            parts.append(part)
+        return np.concatenate(parts)
