@@ -1,6 +1,7 @@
 """Deep networks trained end to end for ROC AUC, as scikit-learn estimators."""
 
 from skdam.classifier import CompositionalAUCClassifier
+from skdam.display import TrainingHistoryDisplay
 from skdam.losses import AUCMarginLoss, CompositionalAUCLoss
 from skdam.modules import TabularMLP
 from skdam.net import CompositionalAUCNet, DivergenceError
@@ -16,5 +17,6 @@ __all__ = [
     "DivergenceError",
     "StratifiedBatchSampler",
     "TabularMLP",
+    "TrainingHistoryDisplay",
 ]
 __version__ = "0.1.0.dev0"

@@ -26,9 +26,7 @@ class StageSchedule(Callback):
         Factor of both rates at a milestone.
     """
 
-    def __init__(
-        self, milestones: Iterable[float] = (0.5, 0.75), lr_decay: float = 0.1
-    ) -> None:
+    def __init__(self, milestones: Iterable[float] = (0.5, 0.75), lr_decay: float = 0.1) -> None:
         self.milestones = milestones
         self.lr_decay = lr_decay
 

@@ -13,17 +13,23 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
-from skorch.callbacks import ProgressBar
-from skorch.helper import predefined_split
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import ProgressBar
+from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader
 
 from skdam._prefixed import PrefixedParametersMixin
+from skdam._validation import (
+    accepted_parameters,
+    check_example_shape,
+    resolve_device,
+    two_classes,
+    unusable_columns,
+)
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data import InMemoryDataset
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
@@ -308,34 +314,32 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
-            X, targets = self._check_fit_data(X, y, reset=previous is None)
+            data, targets = self._check_fit_data(X, y, reset=previous is None)
             self._rng = _new_rng(self.random_state)
             callbacks: list[Any] = []
             train_split = None
             if self.early_stopping:
                 train, valid = self._split(targets)
-                train_split = predefined_split(InMemoryDataset(X[valid], targets[valid]))
-                X, targets = X[train], targets[train]
+                train_split = predefined_split(InMemoryDataset(data[valid], targets[valid]))
+                data, targets = data[train], targets[train]
                 stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
                 callbacks.append(("early_stopping", stop))
-            net = self._make_net(X, callbacks=callbacks, train_split=train_split)
+            net = self._make_net(data, callbacks=callbacks, train_split=train_split)
             with self._seeded(net):
                 net.initialize()
                 self._check_callback_names(net)
                 if previous is None:
-                    _fit_statistics(net, X)
+                    _fit_statistics(net, data)
                 else:
                     net.continue_from(previous, restart=True)
-                net.partial_fit(X, targets)
-            self._keep(net, X, targets)
-            vars(self).pop("best_score_", None)
+                net.partial_fit(data, targets)
+            self._keep(net, data, targets)
+            self.__dict__.pop("best_score_", None)
             if self.early_stopping:
                 self.best_score_ = float(stop.best_score_)
         return self
 
-    def partial_fit(
-        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
-    ) -> Self:
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Train for one more epoch, at the learning rates that the parameters say.
 
         Optimizer state and random numbers go on from the last call; milestones and
@@ -360,18 +364,18 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None)
-            X, targets = self._check_fit_data(X, y, reset=previous is None, classes=classes)
+            data, targets = self._check_fit_data(X, y, reset=previous is None, classes=classes)
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            net = self._make_net(X, milestones=())
+            net = self._make_net(data, milestones=())
             with self._seeded(net):
                 net.initialize()
                 self._check_callback_names(net)
                 if previous is None:
-                    _fit_statistics(net, X)
+                    _fit_statistics(net, data)
                 else:
                     net.continue_from(previous)
-                net.partial_fit(X, targets, epochs=1)
-            self._keep(net, X, targets)
+                net.partial_fit(data, targets, epochs=1)
+            self._keep(net, data, targets)
         return self
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
@@ -392,13 +396,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             If X is not as in fit, or so far out of its range that scores overflow.
         """
         check_is_fitted(self)
-        X = self._check_X(X)
-        if X.shape[1:] != self._example_shape:
-            raise ValueError(
-                f"X must have examples of shape {self._example_shape} as in fit, got "
-                f"{X.shape[1:]}."
-            )
-        scores = self.net_.decision_function(X) - self.offset_
+        data = self._check_X(X)
+        check_example_shape(data, self._example_shape)
+        scores = self.net_.decision_function(data) - self.offset_
         if not np.isfinite(scores).all():
             rows = np.flatnonzero(~np.isfinite(scores))
             raise ValueError(
@@ -448,8 +448,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             raise
 
     def _check_parameters(self) -> None:
@@ -474,7 +473,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             )
         targets = {"module": (module or TabularMLP, set()), **_PREFIX_TARGETS}
         for prefix, (target, reserved) in targets.items():
-            accepted = _accepted_parameters(target)
+            accepted = accepted_parameters(target)
             for name in self._prefixed(prefix):
                 if name in reserved or (accepted is not None and name not in accepted):
                     allowed = sorted((accepted or set()) - reserved)
@@ -499,7 +498,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             with np.errstate(over="ignore"):
                 return validate_data(self, X, y, **options)
         except ValueError as error:
-            columns = _unusable_columns(X)
+            columns = unusable_columns(X)
             if not columns:
                 raise
             raise ValueError(f"{error}\nColumns that are not finite numbers: {columns}.") from None
@@ -507,28 +506,23 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _check_fit_data(
         self, X: ArrayLike, y: ArrayLike, *, reset: bool, classes: ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        X, y = self._check_X(X, y, reset=reset)
-        if self.module is None and X.ndim > 2:
+        data, labels = self._check_X(X, y, reset=reset)
+        if self.module is None and data.ndim > 2:
             raise ValueError(
-                f"the default network takes X of shape (n, n_features), got {X.shape}; for other "
-                "shapes pass module=..., an nn.Module that takes them."
+                f"the default network takes X of shape (n, n_features), got {data.shape}; for "
+                "other shapes pass module=..., an nn.Module that takes them."
             )
         if reset:
-            self._example_shape = X.shape[1:]
-            self.classes_ = _two_classes(y if classes is None else classes)
-        elif X.shape[1:] != self._example_shape:
-            raise ValueError(
-                f"X must have examples of shape {self._example_shape} as in the first fit, got "
-                f"{X.shape[1:]}."
-            )
-        check_classification_targets(y)
-        unknown = np.setdiff1d(y, self.classes_)
+            self._example_shape = data.shape[1:]
+            self.classes_ = two_classes(labels if classes is None else classes)
+        check_example_shape(data, self._example_shape)
+        unknown = np.setdiff1d(labels, self.classes_)
         if len(unknown):
             raise ValueError(
                 f"y holds {unknown.tolist()}, the classes are {self.classes_.tolist()}."
             )
-        _two_classes(y)
-        return X, (y == self.classes_[1]).astype(np.float32)
+        two_classes(labels)
+        return data, (labels == self.classes_[1]).astype(np.float32)
 
     def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split indices class by class, so that both parts hold both classes."""
@@ -567,7 +561,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             "optimizer__epoch_decay": self.epoch_decay,
             "optimizer__clip_value": self.clip_value,
         }
-        accepted = _accepted_parameters(module) if isinstance(module, type) else set()
+        accepted = accepted_parameters(module) if isinstance(module, type) else set()
         if X.ndim == 2 and accepted is not None and "n_features" in accepted:
             parameters["module__n_features"] = X.shape[1]
         for prefix in self._prefixes:
@@ -584,7 +578,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             batch_size=self.batch_size,
             callbacks=[*(self.callbacks or []), *callbacks, *bar],
             train_split=train_split,
-            device=_resolve_device(self.device),
+            device=resolve_device(self.device),
             verbose=int(self.verbose),
             random_state=int(self._rng.randint(_SEED_BOUND)),
             **parameters,
@@ -609,9 +603,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
 
 # scikit-learn sets every name of the signature, and "prefixed" is not a name to set
-CompositionalAUCClassifier.__signature__ = inspect.signature(  # type: ignore[attr-defined]
-    CompositionalAUCClassifier
-).replace(
+CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCClassifier).replace(
     parameters=[
         parameter
         for parameter in inspect.signature(CompositionalAUCClassifier).parameters.values()
@@ -623,66 +615,6 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(  # type: ignore[at
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def _two_classes(y: Any) -> np.ndarray:
-    kind = type_of_target(y, input_name="y", raise_unknown=True)
-    if kind.startswith("multiclass"):
-        check_classification_targets(y)
-    classes = np.unique(y)
-    if kind != "binary":
-        raise ValueError(
-            f"Only binary classification is supported. The type of the target is {kind}, with "
-            f"{len(classes)} distinct values."
-        )
-    if len(classes) < 2:
-        raise ValueError(f"y must hold two classes, got one class: {classes.tolist()}.")
-    return classes
-
-
-def _resolve_device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        parsed = torch.device(device)
-    except RuntimeError:
-        parsed = None
-    if parsed is None or parsed.type not in ("cpu", "cuda"):
-        raise ValueError(
-            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}."
-        )
-    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={device!r} is not there: torch sees {torch.cuda.device_count()} CUDA "
-            "devices. Use 'auto' or 'cpu'."
-        )
-    return device
-
-
-def _accepted_parameters(target: Any) -> set[str] | None:
-    """Return the names of a callable's parameters, None if it takes any keyword."""
-    parameters = inspect.signature(target).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return {parameter.name for parameter in parameters}
-
-
-def _unusable_columns(X: Any) -> list[Any]:
-    """Return the names or indices of columns that hold anything but finite numbers."""
-    if hasattr(X, "columns"):
-        columns = {name: X[name] for name in X.columns}
-    else:
-        values = np.asarray(X)
-        columns = dict(enumerate(values.T)) if values.ndim == 2 else {}
-    return [name for name, values in columns.items() if not _all_finite(values)]
-
-
-def _all_finite(values: Any) -> bool:
-    try:
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
-    except (TypeError, ValueError):
-        return False
 
 
 def _fit_statistics(net: CompositionalAUCNet, X: np.ndarray) -> None:

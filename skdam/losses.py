@@ -83,8 +83,8 @@ class AUCMarginLoss(nn.Module):
     >>> from skdam import AUCMarginLoss
     >>> loss = AUCMarginLoss(margin=1.0)
     >>> logits = torch.tensor([2.0, -1.0, 0.5, -3.0], requires_grad=True)
-    >>> loss(logits, torch.tensor([1, 0, 1, 0])).round(decimals=4).item()
-    0.6174
+    >>> round(loss(logits, torch.tensor([1, 0, 1, 0])).item(), 4)
+    0.6189
     """
 
     alpha: Tensor
@@ -140,6 +140,7 @@ class AUCMarginLoss(nn.Module):
         return self._margin_loss(logits, targets)
 
     def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
         return f"margin={self.margin}, version={self.version!r}, n_members={self.n_members}"
 
     def _align(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +217,7 @@ class CompositionalAUCLoss(AUCMarginLoss):
     >>> from skdam import CompositionalAUCLoss
     >>> loss = CompositionalAUCLoss()
     >>> logits, targets = torch.zeros(4), torch.tensor([1, 0, 1, 0])
-    >>> loss(logits, targets, phase="inner").round(decimals=4).item()
+    >>> round(loss(logits, targets, phase="inner").item(), 4)
     0.6931
     >>> loss(logits, targets, phase="outer").item()
     0.5

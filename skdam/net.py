@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
 from skorch.history import History
 from skorch.utils import to_tensor
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from skdam.callbacks import StageSchedule
 from skdam.data import InMemoryDataset, keep_batch

@@ -21,14 +21,15 @@ class PDSCA(torch.optim.Optimizer):
 
     .. math::
 
-        u &\leftarrow (1 - \beta_0) u + \beta_0 (w - \eta_0 \nabla L(w))      &&\text{inner step} \\
-        z &\leftarrow (1 - \beta_1) z + \beta_1 \nabla F(u, a, b, \alpha)     &&\text{outer gradient} \\
-        v &\leftarrow v - \eta_1 (z + \lambda_0 (v - v_{ref}) + \lambda_1 v)  &&\text{primal step} \\
-        \alpha &\leftarrow \max(0, \alpha + 2 \eta_1 (m + b - a - \alpha))    &&\text{dual step}
+        u &\leftarrow (1 - \beta_0) u + \beta_0 (w - \eta_0 \nabla L(w)) \\
+        z &\leftarrow (1 - \beta_1) z + \beta_1 \nabla F(u, a, b, \alpha) \\
+        v &\leftarrow v - \eta_1 (z + \lambda_0 (v - v_{ref}) + \lambda_1 v) \\
+        \alpha &\leftarrow \max(0, \alpha + 2 \eta_1 (m + b - a - \alpha))
 
-    with ``lr`` :math:`\eta_1`, ``inner_lr`` :math:`\eta_0`, ``epoch_decay``
-    :math:`\lambda_0` and ``weight_decay`` :math:`\lambda_1`. Moving averages start at
-    their first value, :math:`v_{ref}` at the initial weights.
+    (inner step, averaged outer gradient, primal step, dual step) with ``lr``
+    :math:`\eta_1`, ``inner_lr`` :math:`\eta_0`, ``epoch_decay`` :math:`\lambda_0` and
+    ``weight_decay`` :math:`\lambda_1`. Moving averages start at their first value,
+    :math:`v_{ref}` at the initial weights.
 
     The *alternating* variant gives each minibatch to one phase: an inner step moves
     the weights to ``u``, an outer step starts from there; gradients are clipped
@@ -170,7 +171,7 @@ class PDSCA(torch.optim.Optimizer):
         return 2 if self.variant == "lookahead" else 1
 
     @torch.no_grad()
-    def step(  # type: ignore[override]
+    def step(
         self,
         closure: Callable[[], Any] | None = None,
         *,
@@ -209,7 +210,7 @@ class PDSCA(torch.optim.Optimizer):
             for group in self.param_groups:
                 self._outer_step(group)
             if self.loss is not None:
-                self._dual_step()
+                self._dual_step(self.loss)
         self._steps += 1
         return value
 
@@ -321,8 +322,7 @@ class PDSCA(torch.optim.Optimizer):
         if group["epoch_decay"]:
             _extend_stage_average(states, parameters)
 
-    def _dual_step(self) -> None:
-        loss = self.loss
+    def _dual_step(self, loss: Any) -> None:
         lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
         slope = loss.margin + loss.b - loss.a - loss.alpha
         loss.alpha.add_(slope, alpha=2 * lr).clamp_(min=0)
@@ -358,7 +358,7 @@ class PDSCA(torch.optim.Optimizer):
                 allow_unused=True,
             )
         for parameter, product in zip(parameters, products, strict=True):
-            if product is not None:
+            if product is not None and parameter.grad is not None:
                 parameter.grad.sub_(product)
 
     def _with_gradient(

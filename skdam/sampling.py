@@ -99,8 +99,9 @@ class StratifiedBatchSampler(Sampler[list[int]]):
             ]
         )
         start, self._n_skipped = self._n_skipped, 0
-        for self._n_yielded in range(start + 1, self._n_batches + 1):
-            yield batches[self._n_yielded - 1].tolist()
+        for index in range(start, self._n_batches):
+            self._n_yielded = index + 1
+            yield batches[index].tolist()
         self._epoch_start = self._snapshot()
         self._n_yielded = 0
 

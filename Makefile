@@ -1,0 +1,29 @@
+# Every target makes its own environment: a clone and `make demo` or `make test` is all.
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: demo test lint doctest clean
+
+demo: $(READY)
+	$(BIN)/python docs/examples/quickstart.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+doctest: $(READY)
+	$(BIN)/python -m pytest --doctest-glob="*.md" README.md docs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,76 @@
+"""Checks of input that name what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+def two_classes(y: Any) -> np.ndarray:
+    """Return the two labels of y, sorted, or raise."""
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    if kind.startswith("multiclass"):
+        check_classification_targets(y)
+    classes = np.unique(y)
+    if kind != "binary":
+        raise ValueError(
+            f"Only binary classification is supported. The type of the target is {kind}, with "
+            f"{len(classes)} distinct values."
+        )
+    if len(classes) < 2:
+        raise ValueError(f"y must hold two classes, got one class: {classes.tolist()}.")
+    return classes
+
+
+def resolve_device(device: str) -> str:
+    """Return the name of a device that is there, or raise."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        parsed = torch.device(device)
+    except RuntimeError:
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.")
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} is not there: torch sees {torch.cuda.device_count()} CUDA "
+            "devices. Use 'auto' or 'cpu'."
+        )
+    return device
+
+
+def accepted_parameters(target: Any) -> set[str] | None:
+    """Return the names of a callable's parameters, None if it takes any keyword."""
+    parameters = inspect.signature(target).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+def unusable_columns(X: Any) -> list[Any]:
+    """Return the names or indices of columns that hold anything but finite numbers."""
+    if hasattr(X, "columns"):
+        columns = {name: X[name] for name in X.columns}
+    else:
+        values = np.asarray(X)
+        columns = dict(enumerate(values.T)) if values.ndim == 2 else {}
+    return [name for name, values in columns.items() if not _all_finite(values)]
+
+
+def _all_finite(values: Any) -> bool:
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
+    except (TypeError, ValueError):
+        return False
+
+
+def check_example_shape(X: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise unless the examples of X have the shape of those in fit."""
+    if X.shape[1:] != shape:
+        raise ValueError(f"X must have examples of shape {shape} as in fit, got {X.shape[1:]}.")

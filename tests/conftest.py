@@ -1,0 +1,53 @@
+"""Shared fixtures: real imbalanced data, small networks."""
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer
+
+from skdam.datasets import make_imbalanced
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    # the networks are small: more threads are slower, and two test runs get in each other's way
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def cancer():
+    """Wisconsin breast cancer, the malignant class positive and thinned to 10 %."""
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    return make_imbalanced(X, 1 - y, 0.1, random_state=0)
+
+
+@pytest.fixture
+def batch():
+    """A batch of 32 examples with 5 features, in double precision."""
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(32, 5, generator=generator, dtype=torch.float64)
+    y = (X[:, 0] + torch.randn(32, generator=generator, dtype=torch.float64) > 0.5).double()
+    return X, y
+
+
+@pytest.fixture
+def network():
+    """A small smooth network in double precision."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)
+        ).double()
+
+
+@pytest.fixture
+def toy():
+    """Two overlapping Gaussian classes, 15 % positives, as float32 and {0, 1}."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(200) % 20 < 3).astype(np.float32)
+    X = rng.normal(size=(200, 4)).astype(np.float32)
+    X[y == 1, 0] += 1.5
+    return X, y

@@ -1,0 +1,90 @@
+"""PDSCA written to be read: one parameter, one line of the algorithm at a time."""
+
+import torch
+
+
+class ReferencePDSCA:
+    """Plain twin of :class:`skdam.PDSCA`, for one group of parameters."""
+
+    def __init__(
+        self, params, loss, *, lr, inner_lr, betas, weight_decay, epoch_decay, clip_value,
+        variant="alternating", inner_steps=1, adaptive=False, beta2=1e-3, eps=1e-8,
+    ):  # fmt: skip
+        self.w = list(params)
+        self.loss = loss
+        self.eta0, self.eta1 = inner_lr, lr
+        self.beta0, self.beta1, self.beta2 = *betas, beta2
+        self.lambda0, self.lambda1 = epoch_decay, weight_decay
+        self.clip_value, self.eps = clip_value, eps
+        self.variant, self.k, self.adaptive = variant, inner_steps, adaptive
+        self.t = 0
+        self.reference = {p: p.detach().clone() for p in self.v}
+        self.stage = {p: [] for p in self.v}
+        self.u, self.z, self.kept = {}, {}, {}
+        self.squares = {}
+
+    @property
+    def v(self):
+        return [*self.w, self.loss.a, self.loss.b]
+
+    @property
+    def phase(self):
+        return "outer" if self.k == 0 or (self.t // self.k) % 2 == 1 else "inner"
+
+    @torch.no_grad()
+    def step(self):
+        if self.phase == "inner":
+            for p in self.w:
+                self.inner_step(p)
+        else:
+            for p in self.v:
+                self.outer_step(p)
+            alpha, margin = self.loss.alpha, self.loss.margin
+            ascent = 2 * (margin + self.loss.b - self.loss.a - alpha)
+            alpha.copy_(torch.clamp(alpha + self.eta1 * ascent, min=0))
+        self.t += 1
+
+    def inner_step(self, p):
+        gradient = p.grad.clamp(-self.clip_value, self.clip_value)
+        if self.variant == "lookahead":
+            self.kept[p] = p.clone()
+        else:
+            gradient = gradient + self.decay(p)
+            if self.adaptive:
+                gradient = gradient / self.root(p, gradient, "inner")
+        point = p - self.eta0 * gradient
+        self.u[p] = (1 - self.beta0) * self.u.get(p, point) + self.beta0 * point
+        p.copy_(self.u[p])
+
+    def outer_step(self, p):
+        gradient = p.grad.clamp(-self.clip_value, self.clip_value)
+        if self.variant == "lookahead":
+            p.copy_(self.kept.get(p, p))
+        else:
+            gradient = gradient + self.decay(p)
+        self.z[p] = (1 - self.beta1) * self.z.get(p, gradient) + self.beta1 * gradient
+        step = self.z[p]
+        if self.adaptive:
+            step = step / self.root(p, gradient, "outer")
+        if self.variant == "lookahead":
+            step = step + self.decay(p)
+        p.copy_(p - self.eta1 * step)
+        self.stage[p].append(p.clone())
+
+    def decay(self, p):
+        return self.lambda0 * (p - self.reference[p]) + self.lambda1 * p
+
+    def root(self, p, gradient, phase):
+        squares = self.squares.setdefault((p, phase), [])
+        squares.append(gradient**2)
+        average, weight = torch.zeros_like(gradient), 0.0
+        for square in squares:
+            average = (1 - self.beta2) * average + self.beta2 * square
+            weight = (1 - self.beta2) * weight + self.beta2
+        return (average / weight).sqrt() + self.eps
+
+    def restart_stage(self, factor):
+        self.eta0, self.eta1 = self.eta0 * factor, self.eta1 * factor
+        for p in self.v:
+            self.reference[p] = torch.stack(self.stage[p]).mean(0)
+            self.stage[p] = []

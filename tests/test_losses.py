@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+import torch
+
+from skdam import AUCMarginLoss, CompositionalAUCLoss
+
+
+@pytest.fixture
+def logits_and_targets():
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(64, generator=generator, dtype=torch.float64)
+    return logits, (torch.arange(64) % 4 == 0).double()
+
+
+def set_dual(loss, a, b, alpha):
+    with torch.no_grad():
+        loss.a.fill_(a)
+        loss.b.fill_(b)
+        loss.alpha.fill_(alpha)
+    return loss
+
+
+def formula(logits, targets, a, b, alpha, margin):
+    """The prior-free loss, written out in NumPy."""
+    scores = 1 / (1 + np.exp(-logits.numpy()))
+    positive, negative = scores[targets == 1], scores[targets == 0]
+    return (
+        ((positive - a) ** 2).mean()
+        + ((negative - b) ** 2).mean()
+        + 2 * alpha * (margin + negative.mean() - positive.mean())
+        - alpha**2
+    )
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.0])
+def test_v2_is_the_formula(logits_and_targets, margin):
+    logits, targets = logits_and_targets
+    loss = set_dual(AUCMarginLoss(margin).double(), 0.7, 0.2, 0.4)
+    expected = formula(logits, targets, 0.7, 0.2, 0.4, margin)
+    assert loss(logits, targets).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_v1_is_v2_times_p_one_minus_p(logits_and_targets):
+    logits, targets = logits_and_targets
+    loss = set_dual(AUCMarginLoss(version="v1").double(), 0.7, 0.2, 0.4)
+    expected = 0.25 * 0.75 * formula(logits, targets, 0.7, 0.2, 0.4, 1.0)
+    assert loss(logits, targets).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_v1_with_a_prior_averages_batches_of_any_mix_without_bias(logits_and_targets):
+    """Mean over the examples of a data set = mean over its batches of any sizes."""
+    logits, targets = logits_and_targets
+    order = torch.argsort(targets)  # batches of one class and of a mix
+    loss = set_dual(AUCMarginLoss(version="v1", prior=0.25).double(), 0.7, 0.2, 0.4)
+    batches = [loss(logits[part], targets[part]).item() for part in order.split(16)]
+    assert np.mean(batches) == pytest.approx(loss(logits, targets).item(), abs=1e-12)
+
+
+def test_value_at_the_saddle_point_is_the_closed_form(logits_and_targets):
+    logits, targets = logits_and_targets
+    scores = torch.sigmoid(logits).numpy()
+    positive, negative = scores[targets == 1], scores[targets == 0]
+    a, b = positive.mean(), negative.mean()
+    alpha = max(0, 1 + b - a)
+    loss = set_dual(AUCMarginLoss().double(), a, b, alpha)
+    expected = positive.var() + negative.var() + alpha**2
+    assert loss(logits, targets).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_gradients_agree_with_finite_differences(logits_and_targets, version):
+    logits, targets = logits_and_targets
+    loss = set_dual(AUCMarginLoss(version=version).double(), 0.6, 0.3, 0.5)
+
+    def value(logits, a, b):
+        parameters = {"a": a, "b": b}
+        return torch.func.functional_call(loss, parameters, (logits, targets))
+
+    inputs = (logits.clone().requires_grad_(), loss.a, loss.b)
+    assert torch.autograd.gradcheck(value, inputs)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_members_are_independent(logits_and_targets, version):
+    logits, targets = logits_and_targets
+    columns = torch.stack([logits, -logits, 2 * logits], dim=1).requires_grad_()
+    together = AUCMarginLoss(version=version, n_members=3).double()
+    with torch.no_grad():
+        together.a.copy_(torch.tensor([0.1, 0.2, 0.3]))
+        together.alpha.copy_(torch.tensor([0.5, 0.6, 0.7]))
+    value = together(columns, targets)
+    value.backward()
+    total = 0.0
+    for k in range(3):
+        alone = AUCMarginLoss(version=version).double()
+        set_dual(alone, together.a[k].item(), 0.0, together.alpha[k].item())
+        column = columns[:, k].detach().requires_grad_()
+        loss = alone(column, targets)
+        loss.backward()
+        total += loss.item()
+        torch.testing.assert_close(columns.grad[:, k], column.grad)
+        torch.testing.assert_close(together.a.grad[k], alone.a.grad)
+    assert value.item() == pytest.approx(total)
+
+
+def test_inner_cross_entropy_is_that_of_torch(logits_and_targets):
+    logits, targets = logits_and_targets
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    torch.testing.assert_close(CompositionalAUCLoss()(logits, targets, phase="inner"), expected)
+
+
+def test_focal_weights_cross_entropy_by_the_doubt_squared(logits_and_targets):
+    logits, targets = logits_and_targets
+    p = torch.sigmoid(logits)
+    p_true = torch.where(targets == 1, p, 1 - p)
+    expected = (-((1 - p_true) ** 2) * p_true.log()).mean()
+    loss = CompositionalAUCLoss(inner_loss="focal")
+    torch.testing.assert_close(loss(logits, targets, phase="inner"), expected)
+
+
+def test_focal_keeps_its_gradient_for_confident_examples():
+    logits = torch.tensor([40.0, -40.0], requires_grad=True)
+    CompositionalAUCLoss(inner_loss="focal")(logits, torch.tensor([0, 1]), "inner").backward()
+    torch.testing.assert_close(logits.grad, torch.tensor([0.5, -0.5]))
+
+
+def test_inner_loss_may_be_a_callable(logits_and_targets):
+    logits, targets = logits_and_targets
+    loss = CompositionalAUCLoss(inner_loss=lambda h, t: (h - t) ** 2)
+    expected = ((logits - targets) ** 2).mean()
+    torch.testing.assert_close(loss(logits, targets, phase="inner"), expected)
+
+
+def test_inner_loss_must_be_per_example(logits_and_targets):
+    loss = CompositionalAUCLoss(inner_loss=lambda h, t: (h - t).mean())
+    with pytest.raises(ValueError, match=r"inner_loss must return.*\(64,\), got \(\)"):
+        loss(*logits_and_targets, phase="inner")
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+@pytest.mark.parametrize("column", [False, True])
+def test_targets_of_any_dtype_and_column_vectors(logits_and_targets, dtype, column):
+    logits, targets = logits_and_targets
+    expected = AUCMarginLoss().double()(logits, targets)
+    targets = targets.to(dtype)
+    if column:
+        logits, targets = logits.unsqueeze(1), targets.unsqueeze(1)
+    assert AUCMarginLoss().double()(logits, targets) == expected
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets", "message"),
+    [
+        ((4, 2), (4,), r"logits must have shape \(batch,\), got \(4, 2\)"),
+        ((), (4,), r"logits must have shape"),
+        ((4,), (3,), r"targets must have shape \(4,\)"),
+        ((4,), (4, 2), r"targets must have shape \(4,\)"),
+    ],
+)
+def test_shapes_are_checked(logits, targets, message):
+    with pytest.raises(ValueError, match=message):
+        AUCMarginLoss()(torch.zeros(logits), torch.zeros(targets))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"margin": 0}, "margin"),
+        ({"margin": float("nan")}, "margin"),
+        ({"version": "v3"}, "version"),
+        ({"prior": 0.2}, "prior"),
+        ({"prior": 1.0, "version": "v1"}, "prior"),
+        ({"n_members": 0}, "n_members"),
+        ({"inner_loss": "hinge"}, "inner_loss"),
+    ],
+)
+def test_arguments_are_checked(arguments, name):
+    with pytest.raises(ValueError, match=name):
+        CompositionalAUCLoss(**arguments)
+
+
+def test_unknown_phase():
+    with pytest.raises(ValueError, match="phase must be 'inner' or 'outer', got 'middle'"):
+        CompositionalAUCLoss()(torch.zeros(2), torch.zeros(2), phase="middle")

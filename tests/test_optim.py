@@ -1,0 +1,504 @@
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from reference import ReferencePDSCA
+
+from skdam import PDSCA, CompositionalAUCLoss, StratifiedBatchSampler
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "pdsca_trajectories.json").read_text())
+
+
+def take_step(network, loss, optimizer, X, y):
+    """One phase; returns the loss before it."""
+    optimizer.zero_grad()
+    value = loss(network(X), y, phase=optimizer.phase)
+    value.backward()
+    if getattr(optimizer, "hypergradient", None) == "exact" and optimizer.phase == "outer":
+        optimizer.step(inner_loss=lambda: loss(network(X), y, phase="inner"))
+    else:
+        optimizer.step()
+    return value.item()
+
+
+def dual_state(loss):
+    return [loss.a.detach(), loss.b.detach(), loss.alpha]
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=range(len(GOLDEN["cases"])))
+def test_golden_trajectories(case):
+    h = case["hp"]
+    network = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), case["init"], strict=True):
+            parameter.copy_(torch.tensor(value))
+    loss = CompositionalAUCLoss(h["margin"], version=case["version"])
+    optimizer = PDSCA(
+        network.parameters(),
+        loss,
+        lr=h["lr"],
+        inner_lr=h["inner_lr"],
+        betas=(h["beta0"], h["beta1"]),
+        weight_decay=h["weight_decay"],
+        epoch_decay=h["epoch_decay"],
+        clip_value=h["clip_value"],
+        inner_steps=case["inner_steps"],
+    )
+    compared = 0
+    for t, (X, y) in enumerate(zip(case["X"], case["y"], strict=True)):
+        value = take_step(network, loss, optimizer, torch.tensor(X), torch.tensor(y))
+        assert value == pytest.approx(case["losses"][t], abs=1e-5)
+        if snapshot := case["snapshots"].get(str(t + 1)):
+            for parameter, expected in zip(
+                network.parameters(), snapshot["params"], strict=True
+            ):
+                torch.testing.assert_close(
+                    parameter.detach(), torch.tensor(expected), atol=1e-5, rtol=0
+                )
+            expected = [torch.tensor(snapshot[name]) for name in ("a", "b", "alpha")]
+            torch.testing.assert_close(dual_state(loss), expected, atol=1e-5, rtol=0)
+            compared += 1
+    assert compared == len(case["snapshots"]) == 5
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize(
+    ("variant", "inner_steps"),
+    [("alternating", 0), ("alternating", 1), ("alternating", 3), ("lookahead", 1)],
+)
+def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, adaptive):
+    options = {
+        "lr": 0.02 if adaptive else 0.3,
+        "inner_lr": 0.03 if adaptive else 0.2,
+        "betas": (0.8, 0.7),
+        "weight_decay": 0.02,
+        "epoch_decay": 0.05,
+        "clip_value": 0.05,
+        "variant": variant,
+        "inner_steps": inner_steps,
+        "adaptive": adaptive,
+    }
+    X, y = batch
+    sides = []
+    for kind in (PDSCA, ReferencePDSCA):
+        module, loss = copy.deepcopy(network), CompositionalAUCLoss(0.9).double()
+        sides.append((module, loss, kind(module.parameters(), loss, **options)))
+    for t in range(100):
+        if t in (40, 70):
+            for *_, optimizer in sides:
+                optimizer.restart_stage(0.3)
+        rows = torch.arange(t, t + 16) % len(X)
+        for module, loss, optimizer in sides:
+            module.zero_grad()
+            loss.zero_grad()
+            loss(module(X[rows]), y[rows], phase=optimizer.phase).backward()
+            optimizer.step()
+        (ours, our_loss, _), (twin, twin_loss, _) = sides
+        torch.testing.assert_close(
+            [*ours.parameters(), *dual_state(our_loss)],
+            [*twin.parameters(), *dual_state(twin_loss)],
+            atol=1e-10,
+            rtol=1e-10,
+        )
+
+
+@pytest.mark.parametrize("margin", [0.2, 1.0])
+def test_outer_phase_converges_to_the_saddle_point_for_fixed_weights(network, batch, margin):
+    X, y = batch
+    scores = torch.sigmoid(network(X)).squeeze(1).detach()
+    a, b = scores[y == 1].mean(), scores[y == 0].mean()
+    alpha = (margin + b - a).clamp(min=0)
+    loss = CompositionalAUCLoss(margin).double()
+    optimizer = PDSCA(
+        [torch.nn.Parameter(torch.zeros(()))], loss, inner_steps=0, weight_decay=0, epoch_decay=0
+    )
+    for _ in range(300):
+        take_step(network, loss, optimizer, X, y)
+    torch.testing.assert_close(dual_state(loss), [a, b, alpha], atol=1e-3, rtol=0)
+
+
+def lookahead(network, **options):
+    loss = CompositionalAUCLoss().double()
+    with torch.no_grad():
+        loss.a.fill_(0.7)
+        loss.b.fill_(0.2)
+        loss.alpha.fill_(0.4)
+    defaults = {
+        "lr": 1.0, "inner_lr": 0.5, "betas": (1.0, 1.0), "weight_decay": 0.0,
+        "epoch_decay": 0.0, "clip_value": float("inf"), "variant": "lookahead",
+        "hypergradient": "exact",
+    }  # fmt: skip
+    return loss, PDSCA(network.parameters(), loss, **(defaults | options))
+
+
+def flat(tensors):
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+
+
+def composed(network, loss, X, y, inner_lr, clip_value=float("inf")):
+    """F(w - inner_lr * clip(grad L(w))) as a function of the weights, in one vector."""
+    names = [name for name, _ in network.named_parameters()]
+    shapes = [p.shape for p in network.parameters()]
+
+    def unflatten(vector):
+        parts = vector.split([shape.numel() for shape in shapes])
+        return {n: p.reshape(s) for n, p, s in zip(names, parts, shapes, strict=True)}
+
+    def inner(vector):
+        logits = torch.func.functional_call(network, unflatten(vector), (X,))
+        return loss(logits, y, phase="inner")
+
+    def outer(vector):
+        logits = torch.func.functional_call(network, unflatten(vector), (X,))
+        return loss(logits, y, phase="outer")
+
+    def objective(vector):
+        slope = torch.func.grad(inner)(vector).clamp(-clip_value, clip_value)
+        return outer(vector - inner_lr * slope)
+
+    return inner, outer, objective
+
+
+@pytest.mark.parametrize("clip_value", [float("inf"), 0.02])
+def test_exact_step_is_the_central_difference_of_the_composed_objective(
+    network, batch, clip_value
+):
+    X, y = batch
+    loss, optimizer = lookahead(network, clip_value=clip_value)
+    start = flat(network.parameters())
+    _, _, objective = composed(network, loss, X, y, 0.5, clip_value)
+    step = 1e-5
+    units = step * torch.eye(len(start), dtype=torch.float64)
+    expected = torch.stack(
+        [(objective(start + e) - objective(start - e)) / (2 * step) for e in units]
+    )
+    for _ in range(2):
+        take_step(network, loss, optimizer, X, y)
+    gradient = flat(p.grad for p in network.parameters())
+    torch.testing.assert_close(gradient, expected.detach(), atol=1e-6, rtol=0)
+    if clip_value == float("inf"):
+        torch.testing.assert_close(flat(network.parameters()), start - gradient)
+
+
+def test_exact_step_is_the_full_hessian_applied(network, batch):
+    X, y = batch
+    loss, optimizer = lookahead(network)
+    start = flat(network.parameters())
+    inner, outer, _ = composed(network, loss, X, y, 0.5)
+    hessian = torch.autograd.functional.hessian(inner, start)
+    at_u = torch.func.grad(outer)(start - 0.5 * torch.func.grad(inner)(start))
+    expected = at_u - 0.5 * hessian @ at_u
+    for _ in range(2):
+        take_step(network, loss, optimizer, X, y)
+    torch.testing.assert_close(flat(network.parameters()), start - expected.detach())
+    assert (expected - at_u).abs().max() > 1e-3  # the Hessian matters here
+
+
+def test_exact_step_with_rates_by_group(network, batch):
+    X, y = batch
+    loss, _ = lookahead(network)
+    groups = [
+        {"params": network[0].parameters(), "inner_lr": 0.5},
+        {"params": network[2].parameters(), "inner_lr": 0.1},
+    ]
+    optimizer = PDSCA(
+        groups, loss, lr=1.0, betas=(1, 1), weight_decay=0, epoch_decay=0,
+        clip_value=float("inf"), variant="lookahead", hypergradient="exact",
+    )  # fmt: skip
+    start = flat(network.parameters())
+    rates = torch.cat([torch.full((24,), 0.5), torch.full((5,), 0.1)]).double()
+    _, _, objective = composed(network, loss, X, y, rates)
+    expected = torch.func.grad(objective)(start)
+    for _ in range(2):
+        take_step(network, loss, optimizer, X, y)
+    torch.testing.assert_close(flat(network.parameters()), start - expected.detach())
+
+
+def test_exact_step_needs_the_inner_loss(network, batch):
+    X, y = batch
+    loss, optimizer = lookahead(network)
+    take_step(network, loss, optimizer, X, y)
+    with pytest.raises(ValueError, match=r"needs step\(inner_loss=...\)"):
+        optimizer.step()
+
+
+def test_lookahead_predicts_with_the_inner_point(network, batch):
+    X, y = batch
+    loss, optimizer = lookahead(network, hypergradient="first-order", betas=(0.5, 0.9))
+    points = []
+    for _ in range(6):
+        take_step(network, loss, optimizer, X, y)
+        if optimizer.phase == "outer":
+            points.append(flat(network.parameters()))
+    primal = flat(network.parameters())
+    optimizer.eval()
+    torch.testing.assert_close(flat(network.parameters()), points[-1], atol=0, rtol=0)
+    optimizer.eval()  # again: no change
+    torch.testing.assert_close(flat(network.parameters()), points[-1], atol=0, rtol=0)
+    with pytest.raises(RuntimeError, match="eval mode"):
+        take_step(network, loss, optimizer, X, y)
+    optimizer.train()
+    torch.testing.assert_close(flat(network.parameters()), primal, atol=0, rtol=0)
+    assert not torch.equal(primal, points[-1])
+
+
+def test_parameter_groups_have_rates_of_their_own_and_all_decay(network, batch):
+    X, y = batch
+    loss = CompositionalAUCLoss().double()
+    groups = [
+        {"params": network[0].parameters(), "lr": 0.2, "inner_lr": 0.05, "weight_decay": 0.1},
+        {"params": network[2].parameters()},
+    ]
+    optimizer = PDSCA(groups, loss, lr=0.5)
+    optimizer.restart_stage(0.1)
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.02, 0.05, 0.05])
+    assert [g["inner_lr"] for g in optimizer.param_groups] == pytest.approx([0.005, 0.05, 0.05])
+    before = network[0].weight.detach().clone()
+    optimizer.zero_grad()
+    loss(network(X), y, phase="inner").backward()
+    gradient = network[0].weight.grad.clone()
+    optimizer.step()
+    torch.testing.assert_close(
+        network[0].weight.detach(), before - 0.005 * (gradient + 0.1 * before)
+    )
+
+
+def test_named_parameters_are_accepted(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.named_parameters(), loss)
+    take_step(network, loss, optimizer, *batch)
+    assert optimizer.phase == "outer"
+
+
+def test_a_closure_may_evaluate_the_loss(network, batch):
+    X, y = batch
+    twin = copy.deepcopy(network)
+    values = []
+    for module, with_closure in ((network, True), (twin, False)):
+        loss = CompositionalAUCLoss().double()
+        optimizer = PDSCA(module.parameters(), loss)
+
+        def closure(module=module, loss=loss, optimizer=optimizer):
+            optimizer.zero_grad()
+            value = loss(module(X), y, phase=optimizer.phase)
+            value.backward()
+            return value
+
+        for _ in range(3):
+            if with_closure:
+                values.append(optimizer.step(closure).item())
+            else:
+                closure()
+                optimizer.step()
+    torch.testing.assert_close(flat(network.parameters()), flat(twin.parameters()))
+    assert len(set(values)) == 3
+
+
+def test_gradients_stay_as_they_were_unless_exact(network, batch):
+    X, y = batch
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss, clip_value=1e-3, weight_decay=0.5)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss(network(X), y, phase=optimizer.phase).backward()
+        before = flat(p.grad for p in network.parameters())
+        optimizer.step()
+        torch.testing.assert_close(flat(p.grad for p in network.parameters()), before)
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_copies_and_pickles_go_on(network, batch, copier):
+    X, y = batch
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss)
+    for _ in range(3):
+        take_step(network, loss, optimizer, X, y)
+    sides = [(network, loss, optimizer), copier((network, loss, optimizer))]
+    for side in sides:
+        for _ in range(3):
+            take_step(*side, X, y)
+    ours, theirs = (flat(side[0].parameters()) for side in sides)
+    torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
+    assert sides[1][2].loss is sides[1][1]
+
+
+CONTINUE = """
+import sys, torch
+torch.set_num_threads(1)  # as here: sums over threads round in another order
+sys.path.insert(0, sys.argv[2])
+from test_optim import make_training, run
+folder = sys.argv[1]
+saved = torch.load(f"{folder}/saved.pt", weights_only=True)
+parts = make_training(seed=99, **saved["options"])
+for part, state in zip(parts, saved["states"], strict=True):
+    part.load_state_dict(state)
+run(parts, saved["left"])
+torch.save([part.state_dict() for part in parts], f"{folder}/continued.pt")
+"""
+
+
+def make_training(seed, variant, adaptive, hypergradient):
+    """A module, a loss, an optimizer and a sampler, of random weights and order."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = torch.nn.Sequential(
+            torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)
+        )
+    loss = CompositionalAUCLoss()
+    optimizer = PDSCA(
+        module.parameters(), loss, lr=0.01 if adaptive else 0.2, variant=variant,
+        adaptive=adaptive, hypergradient=hypergradient,
+    )  # fmt: skip
+    sampler = StratifiedBatchSampler(training_data()[1], batch_size=8, random_state=seed)
+    return module, loss, optimizer, sampler
+
+
+def training_data():
+    generator = torch.Generator().manual_seed(5)
+    X = torch.randn(50, 3, generator=generator)
+    return X, (X[:, 0] > 0.7).float()
+
+
+def run(parts, n_steps):
+    """Take so many steps, with a milestone at each twelfth; a batch serves all its phases."""
+    module, loss, optimizer, sampler = parts
+    X, y = training_data()
+    taken = 0
+    while taken < n_steps:
+        for indices in sampler:
+            for _ in range(optimizer.phases_per_batch):
+                take_step(module, loss, optimizer, X[indices], y[indices])
+                if optimizer.state_dict()["schedule"]["steps"] % 12 == 0:
+                    optimizer.restart_stage(0.5)
+            taken += optimizer.phases_per_batch
+            if taken >= n_steps:
+                return
+
+
+def assert_states_equal(actual, expected):
+    assert type(actual) is type(expected)
+    if isinstance(expected, dict):
+        assert actual.keys() == expected.keys()
+        for key in expected:
+            assert_states_equal(actual[key], expected[key])
+    elif isinstance(expected, list | tuple):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            assert_states_equal(one, other)
+    elif isinstance(expected, torch.Tensor):
+        torch.testing.assert_close(actual, expected, atol=0, rtol=0)
+    else:
+        assert actual == expected
+
+
+@pytest.mark.parametrize(
+    ("variant", "adaptive", "hypergradient"),
+    [
+        ("alternating", False, "first-order"),
+        ("alternating", True, "first-order"),
+        ("lookahead", False, "exact"),
+    ],
+)
+def test_stopped_and_continued_in_a_new_process_is_never_stopped(
+    tmp_path, variant, adaptive, hypergradient
+):
+    options = {"variant": variant, "adaptive": adaptive, "hypergradient": hypergradient}
+    total, stop = 40, 18  # the middle of an epoch of seven batches, in the second stage
+    whole = make_training(seed=1, **options)
+    run(whole, total)
+
+    stopped = make_training(seed=1, **options)
+    run(stopped, stop)
+    torch.save(
+        {
+            "options": options,
+            "left": total - stop,
+            "states": [part.state_dict() for part in stopped],
+        },
+        tmp_path / "saved.pt",
+    )
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", CONTINUE, str(tmp_path), here], check=True)
+    continued = torch.load(tmp_path / "continued.pt", weights_only=True)
+    assert_states_equal(continued, [part.state_dict() for part in whole])
+
+
+@pytest.mark.parametrize("stop", range(1, 21))
+def test_any_step_is_a_good_one_to_stop_at(stop):
+    options = {"variant": "alternating", "adaptive": False, "hypergradient": "first-order"}
+    whole = make_training(seed=1, **options)
+    run(whole, 21)
+    stopped = make_training(seed=1, **options)
+    run(stopped, stop)
+    continued = make_training(seed=2, **options)
+    for part, other in zip(continued, stopped, strict=True):
+        part.load_state_dict(other.state_dict())
+    run(continued, 21 - stop)
+    states = [[part.state_dict() for part in parts] for parts in (continued, whole)]
+    assert_states_equal(*states)
+
+
+def test_stopping_between_the_two_phases_of_lookahead(network, batch):
+    X, y = batch
+    loss, optimizer = lookahead(network)
+    for _ in range(3):
+        take_step(network, loss, optimizer, X, y)
+    assert optimizer.phase == "outer"
+    other = copy.deepcopy(network)
+    other_loss, other_optimizer = lookahead(other)
+    other_loss.load_state_dict(loss.state_dict())
+    other_optimizer.load_state_dict(optimizer.state_dict())
+    for side in ((network, loss, optimizer), (other, other_loss, other_optimizer)):
+        take_step(*side, X, y)
+    torch.testing.assert_close(
+        flat(network.parameters()), flat(other.parameters()), atol=0, rtol=0
+    )
+
+
+def test_a_state_of_another_variant_is_refused(network):
+    loss = CompositionalAUCLoss()
+    state = PDSCA(network.parameters(), loss, variant="lookahead").state_dict()
+    with pytest.raises(ValueError, match="made with variant='lookahead'"):
+        PDSCA(network.parameters(), loss).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr": 0}, "lr must"),
+        ({"lr": float("nan")}, "lr must"),
+        ({"inner_lr": -1}, "inner_lr must"),
+        ({"betas": (0, 0.5)}, "betas must"),
+        ({"betas": (0.5,)}, "betas must"),
+        ({"weight_decay": -1}, "weight_decay must"),
+        ({"epoch_decay": -1}, "epoch_decay must"),
+        ({"clip_value": 0}, "clip_value must"),
+        ({"beta2": 0}, "beta2 must"),
+        ({"eps": 0}, "eps must"),
+        ({"variant": "sideways"}, "variant must be one of"),
+        ({"hypergradient": "second"}, "hypergradient must be one of"),
+        ({"hypergradient": "exact"}, "needs variant='lookahead'"),
+        ({"inner_steps": 1.5}, "inner_steps must"),
+        ({"inner_steps": -1}, "inner_steps must"),
+        ({"inner_steps": 2, "variant": "lookahead"}, "takes inner_steps=1"),
+        ({"loss": None}, "needs inner_steps=0"),
+    ],
+)
+def test_arguments_are_checked(network, arguments, message):
+    arguments = {"loss": CompositionalAUCLoss(), **arguments}
+    with pytest.raises(ValueError, match=message):
+        PDSCA(network.parameters(), **arguments)
+
+
+def test_a_bad_group_is_not_added(network):
+    optimizer = PDSCA(network[0].parameters(), CompositionalAUCLoss())
+    with pytest.raises(ValueError, match="lr must"):
+        optimizer.add_param_group({"params": network[2].parameters(), "lr": -1})
+    assert len(optimizer.param_groups) == 2
+    optimizer.add_param_group({"params": network[2].parameters(), "lr": 0.3})
+    assert optimizer.param_groups[-1]["inner_lr"] == 0.3

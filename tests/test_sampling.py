@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from skdam import StratifiedBatchSampler
+
+
+def labels(n_positive, n_negative):
+    return np.repeat([1, 0], [n_positive, n_negative])
+
+
+def epochs(sampler, count):
+    return [batch for _ in range(count) for batch in sampler]
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "n_negative", "batch_size", "rate", "expected"),
+    [
+        (30, 70, 10, 0.3, (3, 7)),
+        (30, 70, 10, 0.5, (5, 5)),
+        (30, 70, 10, 0.001, (1, 9)),  # at least one of each
+        (30, 70, 10, 0.999, (9, 1)),
+        (1, 99, 16, 0.5, (8, 8)),  # one positive fills its share
+        (99, 1, 16, 0.5, (8, 8)),
+        (5, 95, 20, "auto", (5, 15)),  # 5 % is brought up to 25 %
+        (95, 5, 20, "auto", (15, 5)),
+        (40, 60, 20, "auto", (8, 12)),
+        (3, 4, 1000, 0.5, (4, 3)),  # never larger than the data
+    ],
+)
+def test_every_batch_has_the_same_mix(n_positive, n_negative, batch_size, rate, expected):
+    y = labels(n_positive, n_negative)
+    sampler = StratifiedBatchSampler(y, batch_size, sampling_rate=rate, random_state=0)
+    batches = epochs(sampler, 3)
+    assert len(batches) == 3 * len(sampler) > 0
+    assert {(y[b].sum(), (1 - y[b]).sum()) for b in batches} == {expected}
+
+
+def test_length_is_that_of_an_ordinary_epoch():
+    assert len(StratifiedBatchSampler(labels(10, 91), batch_size=10)) == 11
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
+def test_no_example_is_starved_whichever_class_is_short(rate):
+    y = labels(13, 57)
+    sampler = StratifiedBatchSampler(y, 10, sampling_rate=rate, random_state=1)
+    counts = np.bincount(np.concatenate(epochs(sampler, 200)), minlength=len(y))
+    for target in (0, 1):
+        of_class = counts[y == target]
+        assert of_class.min() > 0
+        assert of_class.max() - of_class.min() <= 1
+
+
+def test_passes_are_shuffled():
+    y = labels(20, 20)
+    sampler = StratifiedBatchSampler(y, 40, sampling_rate=0.5, random_state=0)
+    first, second = epochs(sampler, 2)
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second
+    assert first[:20] != sorted(first[:20])
+
+
+def test_seeds():
+    def draw(seed):
+        return epochs(StratifiedBatchSampler(labels(20, 80), 10, random_state=seed), 2)
+
+    assert draw(0) == draw(0)
+    assert draw(0) != draw(1)
+    assert draw(None) != draw(None)
+
+
+def test_global_generators_are_left_alone():
+    before = np.random.get_state(), torch.get_rng_state()
+    epochs(StratifiedBatchSampler(labels(20, 80), 10, random_state=None), 2)
+    after = np.random.get_state(), torch.get_rng_state()
+    np.testing.assert_array_equal(before[0][1], after[0][1])
+    assert before[0][2] == after[0][2]
+    assert torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("stop", range(23))
+def test_a_loaded_state_yields_what_was_left(stop):
+    y = labels(7, 68)
+    whole = epochs(StratifiedBatchSampler(y, 10, sampling_rate=0.3, random_state=3), 4)
+    stopped = StratifiedBatchSampler(y, 10, sampling_rate=0.3, random_state=3)
+    seen = []
+    while len(seen) < stop:
+        for batch in stopped:
+            seen.append(batch)
+            if len(seen) == stop:
+                break
+    state = stopped.state_dict()
+    continued = StratifiedBatchSampler(y, 10, sampling_rate=0.3, random_state=8)
+    continued.load_state_dict(state)
+    assert_same_state(continued.state_dict(), state)
+    seen += epochs(continued, 5)
+    assert seen[: len(whole)] == whole
+
+
+def assert_same_state(one, other):
+    assert one["generator"] == other["generator"]
+    assert one["positions"] == other["positions"]
+    assert one["n_yielded"] == other["n_yielded"]
+    assert all(map(torch.equal, one["orders"], other["orders"]))
+
+
+def test_a_loaded_state_is_not_shared():
+    sampler = StratifiedBatchSampler(labels(5, 5), 4, random_state=0)
+    other = StratifiedBatchSampler(labels(5, 5), 4, random_state=0)
+    state = sampler.state_dict()
+    other.load_state_dict(state)
+    epochs(other, 3)
+    assert_same_state(sampler.state_dict(), state)
+
+
+def test_works_as_the_batch_sampler_of_a_data_loader():
+    y = torch.tensor(labels(5, 15))
+    sampler = StratifiedBatchSampler(y, 4, sampling_rate=0.25, random_state=0)
+    loader = DataLoader(TensorDataset(torch.arange(20), y), batch_sampler=sampler)
+    assert [target.sum().item() for _, target in loader] == [1] * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"y": [0, 0]}, "got 0 positives and 2 negatives"),
+        ({"y": [1, 1]}, "got 2 positives and 0 negatives"),
+        ({"y": [0, 1, 2]}, "hold 0 and 1 only"),
+        ({"y": [[0, 1]]}, "1-D"),
+        ({"batch_size": 1}, "batch_size must be an int >= 2, got 1"),
+        ({"batch_size": 2.5}, "batch_size must"),
+        ({"sampling_rate": 0}, "sampling_rate must"),
+        ({"sampling_rate": 1.0}, "sampling_rate must"),
+        ({"sampling_rate": "half"}, "sampling_rate must"),
+    ],
+)
+def test_arguments_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        StratifiedBatchSampler(**({"y": [0, 1, 0, 1]} | arguments))
+
+
+def test_a_state_of_other_data_is_refused():
+    state = StratifiedBatchSampler(labels(3, 7), 4).state_dict()
+    with pytest.raises(ValueError, match="of 3 positives and 7 negatives.*has 4 and 6"):
+        StratifiedBatchSampler(labels(4, 6), 4).load_state_dict(state)
