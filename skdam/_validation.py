@@ -63,6 +63,8 @@ def unusable_columns(X: Any) -> list[Any]:
 
 
 def _all_finite(values: Any) -> bool:
+    if np.asarray(values).dtype.kind == "c":
+        return False
     try:
         with np.errstate(over="ignore"):
             return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())

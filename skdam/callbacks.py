@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,14 @@ class StageSchedule(Callback):
     def __init__(self, milestones: Iterable[float] = (0.5, 0.75), lr_decay: float = 0.1) -> None:
         self.milestones = milestones
         self.lr_decay = lr_decay
+
+    def initialize(self) -> StageSchedule:
+        values = np.asarray(self.milestones, dtype=object)
+        if values.ndim != 1 or not all(isinstance(m, Real) and 0 < float(m) < 1 for m in values):
+            raise ValueError(f"milestones must be numbers in (0, 1), got {self.milestones!r}.")
+        if not 0 < self.lr_decay <= 1:
+            raise ValueError(f"lr_decay must be a number in (0, 1], got {self.lr_decay!r}.")
+        return self
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         epoch = len(net.history) - 1 - net.first_epoch_

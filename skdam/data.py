@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import skorch
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 
-class InMemoryDataset(Dataset[tuple[Tensor, Tensor]]):
+class InMemoryDataset(skorch.dataset.Dataset):
     """Arrays that a DataLoader reads one batch, not one example, at a time.
 
     Parameters
@@ -20,14 +22,7 @@ class InMemoryDataset(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, X: np.ndarray | Tensor, y: np.ndarray | Tensor | None = None) -> None:
-        self.X = _to_tensor(X)
-        self.y = torch.zeros(len(X)) if y is None else _to_tensor(y)
-
-    def __len__(self) -> int:
-        return len(self.X)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.X[index], self.y[index]
+        super().__init__(_to_tensor(X), torch.zeros(len(X)) if y is None else _to_tensor(y))
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """Return the batch of these indices: what a DataLoader looks for first."""
@@ -35,7 +30,7 @@ class InMemoryDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.X.index_select(0, index), self.y.index_select(0, index)
 
 
-def keep_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def keep_batch(batch: Any) -> Any:
     """Collate what :class:`InMemoryDataset` returns, which is a batch already."""
     return batch
 

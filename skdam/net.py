@@ -213,7 +213,10 @@ class CompositionalAUCNet(NeuralNet):
 
             super().run_single_epoch(iterator, training, prefix, step_and_keep, **fit_params)
             auc = roc_auc_score(torch.cat(targets).numpy(), torch.cat(scores).numpy())
-            self.history.record(f"{prefix}_roc_auc", float(auc))
+            name = f"{prefix}_roc_auc"
+            earlier = [row[name] for row in list(self.history)[:-1] if name in row]
+            self.history.record(name, float(auc))
+            self.history.record(f"{name}_best", auc > max(earlier, default=-math.inf))
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the step or, if both phases see a batch, the two steps of a batch."""

@@ -24,7 +24,7 @@ class PDSCA(torch.optim.Optimizer):
         u &\leftarrow (1 - \beta_0) u + \beta_0 (w - \eta_0 \nabla L(w)) \\
         z &\leftarrow (1 - \beta_1) z + \beta_1 \nabla F(u, a, b, \alpha) \\
         v &\leftarrow v - \eta_1 (z + \lambda_0 (v - v_{ref}) + \lambda_1 v) \\
-        \alpha &\leftarrow \max(0, \alpha + 2 \eta_1 (m + b - a - \alpha))
+        \alpha &\leftarrow \max(0, \alpha + 2 \min(\eta_1, 1/2) (m + b - a - \alpha))
 
     (inner step, averaged outer gradient, primal step, dual step) with ``lr``
     :math:`\eta_1`, ``inner_lr`` :math:`\eta_0`, ``epoch_decay`` :math:`\lambda_0` and
@@ -325,7 +325,8 @@ class PDSCA(torch.optim.Optimizer):
     def _dual_step(self, loss: Any) -> None:
         lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
         slope = loss.margin + loss.b - loss.a - loss.alpha
-        loss.alpha.add_(slope, alpha=2 * lr).clamp_(min=0)
+        # a rate of 1/2 reaches the maximum, a larger one passes over it
+        loss.alpha.add_(slope, alpha=2 * min(lr, 0.5)).clamp_(min=0)
 
     def _apply_hessian(self, inner_loss: Callable[[], Tensor] | None) -> None:
         """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w)))."""

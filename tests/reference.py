@@ -41,7 +41,7 @@ class ReferencePDSCA:
                 self.outer_step(p)
             alpha, margin = self.loss.alpha, self.loss.margin
             ascent = 2 * (margin + self.loss.b - self.loss.a - alpha)
-            alpha.copy_(torch.clamp(alpha + self.eta1 * ascent, min=0))
+            alpha.copy_(torch.clamp(alpha + min(self.eta1, 0.5) * ascent, min=0))
         self.t += 1
 
     def inner_step(self, p):

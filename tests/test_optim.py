@@ -107,15 +107,21 @@ def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, ada
         )
 
 
+@pytest.mark.parametrize("lr", [0.1, 0.9])
 @pytest.mark.parametrize("margin", [0.2, 1.0])
-def test_outer_phase_converges_to_the_saddle_point_for_fixed_weights(network, batch, margin):
+def test_outer_phase_converges_to_the_saddle_point_for_fixed_weights(network, batch, margin, lr):
     X, y = batch
     scores = torch.sigmoid(network(X)).squeeze(1).detach()
     a, b = scores[y == 1].mean(), scores[y == 0].mean()
     alpha = (margin + b - a).clamp(min=0)
     loss = CompositionalAUCLoss(margin).double()
     optimizer = PDSCA(
-        [torch.nn.Parameter(torch.zeros(()))], loss, inner_steps=0, weight_decay=0, epoch_decay=0
+        [torch.nn.Parameter(torch.zeros(()))],
+        loss,
+        lr=lr,
+        inner_steps=0,
+        weight_decay=0,
+        epoch_decay=0,
     )
     for _ in range(300):
         take_step(network, loss, optimizer, X, y)

@@ -1,0 +1,29 @@
+import pytest
+from sklearn.utils.estimator_checks import check_estimator
+
+from skdam import CompositionalAUCClassifier
+
+VARIATIONS = [
+    {},
+    {"strategy": "two-stage"},
+    {"strategy": "auc"},
+    {"strategy": "cross-entropy"},
+    {"variant": "lookahead"},
+    {"variant": "lookahead", "hypergradient": "exact"},
+    {"early_stopping": True},
+]
+
+
+@pytest.mark.parametrize("parameters", VARIATIONS, ids=str)
+def test_scikit_learn_checks(parameters):
+    """Not parametrized by check, as a fit is short and the number of checks is asserted."""
+    estimator = CompositionalAUCClassifier(max_epochs=15, **parameters)
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    not_passed = {
+        result["check_name"]: (result["status"], result["exception"])
+        for result in results
+        if result["status"] != "passed"
+    }
+    not_passed.pop("check_array_api_input", None)  # skipped: it needs other array libraries
+    assert not_passed == {}
+    assert len(results) >= 50

@@ -1,0 +1,325 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
+from skorch.dataset import ValidSplit
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from skdam import AUCMarginLoss, CompositionalAUCNet, DivergenceError
+
+
+def make_net(**parameters):
+    defaults = {
+        "module__in_features": 4,
+        "module__out_features": 1,
+        "max_epochs": 4,
+        "batch_size": 50,
+        "random_state": 0,
+        "verbose": 0,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return CompositionalAUCNet(nn.Linear, **(defaults | parameters)).initialize()
+
+
+def fit(net, toy):
+    return net.partial_fit(*toy)
+
+
+class PhaseCounter(Callback):
+    """Counts the phases of the losses that are evaluated for a gradient."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.phases = []
+        wrapped = net.criterion_.forward
+
+        def forward(logits, targets, phase):
+            if torch.is_grad_enabled():
+                self.phases.append(phase[0])
+            return wrapped(logits, targets, phase)
+
+        net.criterion_.forward = forward
+
+    def __str__(self):
+        return "".join(self.phases)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "phases"),
+    [
+        ({}, "io" * 8),
+        ({"optimizer__inner_steps": 3}, "iiiooo" * 2 + "iiio"),
+        ({"optimizer__variant": "lookahead"}, "io" * 16),
+        (
+            {"optimizer__variant": "lookahead", "optimizer__hypergradient": "exact"},
+            "ioi" * 16,
+        ),
+        ({"strategy": "auc"}, "o" * 16),
+        ({"strategy": "auc", "optimizer__variant": "lookahead"}, "o" * 16),
+        ({"strategy": "cross-entropy"}, "i" * 16),
+        ({"strategy": "two-stage"}, "i" * 8 + "o" * 8),
+    ],
+    ids=str,
+)
+def test_phases_of_each_strategy(toy, parameters, phases):
+    counter = PhaseCounter()
+    fit(make_net(callbacks=[counter], **parameters), toy)
+    assert str(counter) == phases
+
+
+def test_exact_hessian_is_of_the_very_loss_that_led_to_the_inner_point(toy):
+    """The inner loss is evaluated again with the same dropout mask, at the same weights."""
+    values = []
+
+    class Recorder(Callback):
+        def on_train_begin(self, net, **kwargs):
+            wrapped = net.criterion_.forward
+
+            def forward(logits, targets, phase):
+                loss = wrapped(logits, targets, phase)
+                if phase == "inner":
+                    values.append(loss.item())
+                return loss
+
+            net.criterion_.forward = forward
+
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.5), nn.Linear(16, 1)
+            )
+
+        def forward(self, X):
+            return self.layers(X)
+
+    net = CompositionalAUCNet(
+        Dropping, optimizer__variant="lookahead", optimizer__hypergradient="exact",
+        max_epochs=2, callbacks=[Recorder()], verbose=0, random_state=0,
+    )  # fmt: skip
+    net.fit(*toy)
+    assert len(values) == 2 * 2 * 2
+    np.testing.assert_allclose(values[::2], values[1::2], rtol=1e-6)
+    assert len(set(np.round(values, 6))) == 4
+
+
+def test_milestones_decay_both_rates(toy):
+    net = make_net(
+        max_epochs=8, milestones=(0.25, 0.5), lr_decay=0.5, lr=0.4, optimizer__inner_lr=0.1
+    )
+    fit(net, toy)
+    np.testing.assert_allclose(net.history[:, "lr"], [0.4] * 2 + [0.2] * 2 + [0.1] * 4)
+    assert {g["inner_lr"] for g in net.optimizer_.param_groups} == {0.025}
+
+
+def test_each_stage_of_two_has_milestones_of_its_own(toy):
+    net = make_net(strategy="two-stage", max_epochs=8, milestones=(0.5,), lr=1.0)
+    fit(net, toy)
+    np.testing.assert_allclose(net.history[:, "lr"], [1, 1, 0.1, 0.1] * 2)
+
+
+@pytest.mark.parametrize("milestones", [(0.0,), (1.0,), (-0.5,), ("half",), 0.5])
+def test_milestones_are_checked(milestones):
+    with pytest.raises(ValueError, match="milestones must be numbers in"):
+        make_net(milestones=milestones)
+
+
+def test_history_has_the_losses_of_each_epoch(toy):
+    net = fit(make_net(train_split=ValidSplit(4, stratified=True)), toy)
+    assert net.history[:, "epoch"] == [1, 2, 3, 4]
+    for name in ("inner_loss", "outer_loss", "valid_loss", "valid_roc_auc", "train_loss", "dur"):
+        assert np.isfinite(net.history[:, name]).all()
+    batches = [row for row in net.history[0, "batches"] if "inner_loss" in row]
+    mean = np.mean([row["inner_loss"] for row in batches])
+    assert net.history[0, "inner_loss"] == pytest.approx(mean)
+
+
+def test_validation_auc_is_that_of_the_predicting_weights(toy):
+    X, y = toy
+    scores = []
+
+    class Score(Callback):
+        def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+            rows = dataset_valid.indices
+            scores.append(roc_auc_score(y[rows], net.decision_function(X[rows])))
+
+    net = make_net(
+        train_split=ValidSplit(3, stratified=True),
+        callbacks=[Score()],
+        optimizer__variant="lookahead",
+        optimizer__inner_lr=3.0,
+    )
+    fit(net, toy)
+    np.testing.assert_allclose(net.history[:, "valid_roc_auc"], scores)
+
+
+def auc_score(net, dataset, y):
+    return roc_auc_score(y, net.decision_function(dataset))
+
+
+def test_callbacks_of_skorch_work(toy, tmp_path):
+    net = make_net(
+        train_split=ValidSplit(4, stratified=True),
+        callbacks=[
+            Checkpoint(monitor="valid_roc_auc_best", dirname=str(tmp_path), load_best=False),
+            EpochScoring(auc_score, name="auc", lower_is_better=False, use_caching=False),
+            GradientNormClipping(0.1),
+            LRScheduler("StepLR", step_size=1, gamma=0.5),
+        ],
+        milestones=(),
+    )
+    fit(net, toy)
+    np.testing.assert_allclose(net.history[:, "lr"], 0.1 * 0.5 ** np.arange(4))
+    np.testing.assert_allclose(net.history[:, "auc"], net.history[:, "valid_roc_auc"])
+    assert (tmp_path / "params.pt").exists()
+    assert net.history[0, "valid_roc_auc_best"] is True
+
+
+def test_parameters_of_skorch_reach_their_parts(toy):
+    net = make_net(
+        criterion__version="v1",
+        criterion__margin=0.5,
+        optimizer__betas=(0.5, 0.6),
+        optimizer__param_groups=[("bias", {"weight_decay": 0.0})],
+        iterator_train__batch_size=20,
+        callbacks__print_log=None,
+    )
+    fit(net, toy)
+    assert net.criterion_.version == "v1"
+    groups = net.optimizer_.param_groups
+    assert [g["weight_decay"] for g in groups] == [0.0, 1e-4, 1e-4]
+    assert groups[0]["betas"] == (0.5, 0.6)
+    assert len(net.history[0, "batches"]) == 10
+    assert "print_log" not in dict(net.callbacks_)
+
+
+def test_clone_and_set_params(toy):
+    net = clone(fit(make_net(strategy="auc"), toy))
+    assert not net.initialized_
+    net.set_params(optimizer__betas=(0.3, 0.4), max_epochs=1, verbose=0).fit(*toy)
+    assert net.strategy == "auc"
+    assert net.optimizer_.param_groups[0]["betas"] == (0.3, 0.4)
+
+
+def test_workers_give_the_same_batches(toy):
+    one, other = make_net(), make_net(iterator_train__num_workers=1)
+    for net in (one, other):
+        fit(net, toy)
+    assert torch.equal(one.module_.weight, other.module_.weight)
+
+
+def test_scores_do_not_depend_on_the_batch(toy):
+    X, y = toy
+    net = fit(make_net(iterator_valid__batch_size=64), toy)
+    scores = net.decision_function(X)
+    assert scores.dtype == np.float64
+    alone = [net.decision_function(X[i : i + 1])[0] for i in range(50)]
+    np.testing.assert_array_equal(alone, scores[:50])
+
+
+def test_training_and_predicting_leave_the_global_loader_seed_alone(toy):
+    net = make_net()
+    before = torch.get_rng_state()
+    fit(net, toy)
+    net.decision_function(toy[0])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Wrong(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, X):
+        output = self.linear(X)
+        return {"two": output, "scalar": output.sum(), "tuple": (output,)}[self.kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("two", ValueError, r"of shape \(n,\) or \(n, 1\).*it returned \(2, 2\)"),
+        ("scalar", ValueError, r"it returned \(\)"),
+        ("tuple", TypeError, "must return a Tensor, got tuple"),
+    ],
+)
+def test_output_of_the_module_is_checked_before_training(toy, kind, error, message):
+    net = CompositionalAUCNet(Wrong, module__kind=kind, verbose=0)
+    with pytest.raises(error, match=message):
+        net.fit(*toy)
+    assert len(net.history) == 0
+
+
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_divergence_names_the_rate_and_the_epoch(toy, where):
+    class Poison(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            if len(net.history) == 3:
+                last = len(net.history[-1]["batches"]) == 4
+                if where == "loss" or last:
+                    net.module_.weight.data.fill_(float("nan"))
+
+    net = make_net(callbacks=[Poison()], lr=0.125, milestones=())
+    with pytest.raises(DivergenceError, match=r"epoch 3: .*lr=0\.125") as caught:
+        fit(net, toy)
+    assert ("loss is nan" if where == "loss" else "weight is not finite") in str(caught.value)
+
+
+def test_unknown_strategy():
+    with pytest.raises(ValueError, match="strategy must be one of"):
+        make_net(strategy="hope")
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"optimizer__variant": "lookahead"},
+        {"strategy": "two-stage"},
+        {"strategy": "cross-entropy", "optimizer__adaptive": True, "lr": 0.01},
+    ],
+    ids=str,
+)
+def test_copies_predict_and_train_as_the_original(toy, parameters, copier):
+    net = fit(make_net(milestones=(), **parameters), toy)
+    before = torch.get_rng_state()
+    other = copier(net)
+    assert torch.equal(torch.get_rng_state(), before)
+    X = toy[0]
+    np.testing.assert_array_equal(other.decision_function(X), net.decision_function(X))
+    assert other.history[:, "inner_loss" if "two" not in str(parameters) else "train_loss"]
+    assert len(other.history) == 4
+    for one in (net, other):
+        fit(one, toy)
+    np.testing.assert_array_equal(other.decision_function(X), net.decision_function(X))
+
+
+def test_an_unfitted_net_pickles():
+    net = CompositionalAUCNet(nn.Linear, module__in_features=4, module__out_features=1)
+    other = pickle.loads(pickle.dumps(net))
+    assert not other.initialized_
+    assert other.module__in_features == 4
+
+
+def test_continuing_leaves_the_other_net_as_it_is(toy):
+    net = fit(make_net(), toy)
+    scores = net.decision_function(toy[0])
+    for restart in (False, True):
+        other = make_net()
+        other.continue_from(net, restart=restart)
+        np.testing.assert_array_equal(other.decision_function(toy[0]), scores)
+        fit(other, toy)
+        assert len(other.history) == 8
+    assert len(net.history) == 4
+    np.testing.assert_array_equal(net.decision_function(toy[0]), scores)
+
+
+def test_criterion_is_an_auc_margin_loss(toy):
+    assert isinstance(make_net().criterion_, AUCMarginLoss)
