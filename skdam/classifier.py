@@ -527,7 +527,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split indices class by class, so that both parts hold both classes."""
         train, valid = [], []
-        for target, label in enumerate(self.classes_):
+        for target, label in enumerate(self.classes_.tolist()):
             members = self._rng.permutation(np.flatnonzero(targets == target))
             if len(members) < 2:
                 raise ValueError(

@@ -277,6 +277,7 @@ class CompositionalAUCNet(NeuralNet):
         unless ``restart`` asks for a schedule of stages from its start or the
         strategy is another one.
         """
+        self._check_same_module(other)
         self.history_ = History(copy.deepcopy(list(other.history)))
         state = other.training_state()
         mine, others = self.optimizer_, other.optimizer_
@@ -294,6 +295,17 @@ class CompositionalAUCNet(NeuralNet):
         own_rates = self.optimizer_.state_dict()["param_groups"]
         state["optimizer"] = state["optimizer"] | {"param_groups": own_rates}
         self.load_training_state(state)
+
+    def _check_same_module(self, other: CompositionalAUCNet) -> None:
+        shapes = [
+            {name: tuple(value.shape) for name, value in net.module_.state_dict().items()}
+            for net in (self, other)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "training cannot go on, the network is another one than in the last fit: its "
+                f"tensors were {shapes[1]} and are {shapes[0]}."
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Reduce the net to its parameters, its history and one block of tensors.
