@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skorch.callbacks import Callback
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, DivergenceError, TabularMLP
@@ -148,9 +148,7 @@ def test_prefixed_parameters_in_constructor_set_params_and_clone(toy):
     assert "module__dropout=0.1" in repr(built)
     assert built._repr_html_()
     first, second = built.fit(*toy), clone(later).fit(*toy)
-    np.testing.assert_array_equal(
-        first.decision_function(toy[0]), second.decision_function(toy[0])
-    )
+    np.testing.assert_array_equal(first.decision_function(toy[0]), second.decision_function(toy[0]))
     net = first.net_
     assert net.module_.layers[0].out_features == 8
     assert net.criterion_.version == "v1"
@@ -273,9 +271,7 @@ def test_early_stopping_keeps_the_best_weights(toy):
     )
     assert best + 1 < 50  # before the first milestone, so that the shorter run is the same
     short.fit(*toy)
-    np.testing.assert_array_equal(
-        short.decision_function(toy[0]), clf.decision_function(toy[0])
-    )
+    np.testing.assert_array_equal(short.decision_function(toy[0]), clf.decision_function(toy[0]))
 
 
 def test_early_stopping_counts_only_improvements_of_tol(toy):

@@ -4,10 +4,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
-from skorch.dataset import ValidSplit
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from skorch.callbacks import Callback, Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
+from skorch.dataset import ValidSplit
 from torch import nn
 
 from skdam import AUCMarginLoss, CompositionalAUCNet, DivergenceError

@@ -54,9 +54,7 @@ def test_golden_trajectories(case):
         value = take_step(network, loss, optimizer, torch.tensor(X), torch.tensor(y))
         assert value == pytest.approx(case["losses"][t], abs=1e-5)
         if snapshot := case["snapshots"].get(str(t + 1)):
-            for parameter, expected in zip(
-                network.parameters(), snapshot["params"], strict=True
-            ):
+            for parameter, expected in zip(network.parameters(), snapshot["params"], strict=True):
                 torch.testing.assert_close(
                     parameter.detach(), torch.tensor(expected), atol=1e-5, rtol=0
                 )
@@ -171,9 +169,7 @@ def composed(network, loss, X, y, inner_lr, clip_value=float("inf")):
 
 
 @pytest.mark.parametrize("clip_value", [float("inf"), 0.02])
-def test_exact_step_is_the_central_difference_of_the_composed_objective(
-    network, batch, clip_value
-):
+def test_exact_step_is_the_central_difference_of_the_composed_objective(network, batch, clip_value):
     X, y = batch
     loss, optimizer = lookahead(network, clip_value=clip_value)
     start = flat(network.parameters())
@@ -461,9 +457,7 @@ def test_stopping_between_the_two_phases_of_lookahead(network, batch):
     other_optimizer.load_state_dict(optimizer.state_dict())
     for side in ((network, loss, optimizer), (other, other_loss, other_optimizer)):
         take_step(*side, X, y)
-    torch.testing.assert_close(
-        flat(network.parameters()), flat(other.parameters()), atol=0, rtol=0
-    )
+    torch.testing.assert_close(flat(network.parameters()), flat(other.parameters()), atol=0, rtol=0)
 
 
 def test_a_state_of_another_variant_is_refused(network):

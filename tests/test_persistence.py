@@ -1,0 +1,225 @@
+import copy
+import io
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, EpochScoring
+from torch import nn
+
+from skdam import CompositionalAUCClassifier
+
+# the list of docs/persistence.md
+TRUSTED = [
+    "skdam.classifier.CompositionalAUCClassifier",
+    "skdam.data.InMemoryDataset",
+    "skdam.losses.CompositionalAUCLoss",
+    "skdam.modules.TabularMLP",
+    "skdam.net.CompositionalAUCNet",
+    "skdam.optim.PDSCA",
+    "torch.utils.data.dataloader.DataLoader",
+]
+TRUSTED_EARLY_STOPPING = "skdam.callbacks.EarlyStoppingAUC"
+
+
+class Convolution(nn.Module):
+    """A module with batch normalisation, which has state beside its weights."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(1, channels, 2), nn.BatchNorm1d(channels), nn.ReLU(), nn.Flatten()
+        )
+        self.last = nn.Linear(3 * channels, 1)
+
+    def forward(self, X):
+        return self.last(self.layers(X.unsqueeze(1)))
+
+
+class Loud(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs_ = len(net.history)
+
+
+def fitted(toy, **parameters):
+    defaults = {"max_epochs": 3, "random_state": 0}
+    return CompositionalAUCClassifier(**(defaults | parameters)).fit(*toy)
+
+
+def through_joblib(estimator):
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    buffer.seek(0)
+    return joblib.load(buffer)
+
+
+WAYS = {
+    "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
+    "joblib": through_joblib,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"variant": "lookahead", "hypergradient": "exact"},
+        {"strategy": "two-stage", "module__dropout": 0.2},
+        {"early_stopping": True},
+        {"module": Convolution, "module__channels": 5},
+        {"module": nn.Linear(4, 1)},
+        {"callbacks": [Loud()]},
+        {"optimizer__adaptive": True, "lr": 0.01},
+    ],
+    ids=str,
+)
+def test_reloaded_models_predict_and_train_on_bit_for_bit(toy, way, parameters):
+    X, y = toy
+    clf = fitted(toy, **parameters)
+    before = torch.get_rng_state()
+    other = WAYS[way](clf)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    assert other.history_.keys() == clf.history_.keys()
+    assert other.n_iter_ == clf.n_iter_
+    for one in (clf, other):
+        one.partial_fit(X, y)
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+
+
+def test_a_copy_is_independent(toy):
+    X, y = toy
+    clf = fitted(toy)
+    scores = clf.decision_function(X)
+    copy.deepcopy(clf).partial_fit(X, y)
+    np.testing.assert_array_equal(clf.decision_function(X), scores)
+
+
+def test_clone_is_unfitted_and_equal_in_parameters(toy):
+    clf = fitted(toy, module__dropout=0.1)
+    other = clone(clf)
+    assert other.get_params() == clf.get_params()
+    assert not hasattr(other, "net_")
+
+
+def test_the_data_is_not_saved_with_the_model(toy):
+    X, y = toy
+    many = np.tile(X, (100, 1)), np.tile(y, 100)
+    small = len(pickle.dumps(fitted(toy, early_stopping=True)))
+    large = len(pickle.dumps(fitted(many, early_stopping=True)))
+    assert large - small < 10_000 < many[0].nbytes
+
+
+def test_a_pipeline_reloads_in_a_new_process(tmp_path, cancer):
+    X, y = cancer
+    pipeline = make_pipeline(
+        StandardScaler(), CompositionalAUCClassifier(max_epochs=3, random_state=0)
+    ).fit(X, y)
+    joblib.dump(pipeline, tmp_path / "model.joblib")
+    X.to_pickle(tmp_path / "X.pkl")
+    program = (
+        "import sys, joblib, numpy as np, pandas as pd, torch\n"
+        "torch.set_num_threads(1)\n"
+        "model = joblib.load(sys.argv[1] + '/model.joblib')\n"
+        "X = pd.read_pickle(sys.argv[1] + '/X.pkl')\n"
+        "np.save(sys.argv[1] + '/scores.npy', model.decision_function(X))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), pipeline.decision_function(X))
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_skops_needs_the_documented_types_only(toy, early_stopping):
+    X, y = toy
+    clf = fitted(toy, early_stopping=early_stopping)
+    data = skops.io.dumps(clf)
+    trusted = sorted([*TRUSTED, TRUSTED_EARLY_STOPPING] if early_stopping else TRUSTED)
+    assert sorted(skops.io.get_untrusted_types(data=data)) == trusted
+    other = skops.io.loads(data, trusted=trusted)
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    for one in (clf, other):
+        one.partial_fit(X, y)
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+
+
+def test_the_block_of_tensors_is_read_by_the_restricted_unpickler(toy, monkeypatch):
+    """Else a file that skops takes for safe could run code."""
+    state = fitted(toy).net_.__getstate__()
+    evil = io.BytesIO()
+    torch.save({"module": nn.Linear(1, 1)}, evil)
+    state["fitted"]["training_state"] = evil.getvalue()
+    net = object.__new__(type(fitted(toy).net_))
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        net.__setstate__(state)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a host without CUDA")
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:3"])
+def test_a_model_of_a_cuda_host_loads_on_a_host_without(toy, monkeypatch, device):
+    """The file is one that a CUDA host writes: its tensors are tagged with a CUDA device."""
+    X, y = toy
+    clf = fitted(toy)
+    scores = clf.decision_function(X)
+    clf.set_params(device=device)
+    clf.net_.device = "cuda:3" if device == "cuda:3" else "cuda"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        data = pickle.dumps(clf)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(io.BytesIO(block_of(data)), weights_only=True)
+    other = pickle.loads(data)
+    assert other.net_.device == "cpu"
+    np.testing.assert_array_equal(other.decision_function(X), scores)
+    if device == "auto":
+        other.partial_fit(X, y)
+    else:
+        with pytest.raises(ValueError, match="is not there"):
+            other.fit(X, y)
+
+
+def block_of(data):
+    """Return the block of tensors in a pickle."""
+    blocks = []
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            if name == "CompositionalAUCNet":
+                return Catcher
+            return super().find_class(module, name)
+
+    class Catcher:
+        def __setstate__(self, state):
+            blocks.append(state["fitted"]["training_state"])
+
+    Reader(io.BytesIO(data)).load()
+    return blocks[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_and_back(toy):
+    X, y = toy
+    clf = fitted(toy, device="cuda")
+    other = pickle.loads(pickle.dumps(clf))
+    assert other.net_.device == "cuda"
+    np.testing.assert_array_equal(other.decision_function(X), clf.decision_function(X))
+    again = fitted(toy, device="cuda")
+    np.testing.assert_allclose(again.decision_function(X), clf.decision_function(X), atol=1e-4)
+
+
+def test_callbacks_with_functions_of_a_module_pickle(toy):
+    clf = fitted(toy, callbacks=[EpochScoring(count, on_train=True, name="count")])
+    assert WAYS["pickle"](clf).history_["count"].tolist() == [1.0, 1.0, 1.0]
+
+
+def count(net, X, y):
+    return 1.0
