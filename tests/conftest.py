@@ -1,5 +1,7 @@
 """Shared fixtures: real imbalanced data, small networks."""
 
+from contextlib import contextmanager
+
 import matplotlib
 import numpy as np
 import pytest
@@ -41,6 +43,22 @@ def network():
         return torch.nn.Sequential(
             torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)
         ).double()
+
+
+@pytest.fixture
+def untouched_generators():
+    """A context in which the global generators must not move."""
+
+    @contextmanager
+    def context():
+        before = np.random.get_state(), torch.get_rng_state()
+        yield
+        after = np.random.get_state()
+        np.testing.assert_array_equal(before[0][1], after[1])
+        assert before[0][2:] == after[2:]
+        assert torch.equal(before[1], torch.get_rng_state())
+
+    return context
 
 
 @pytest.fixture

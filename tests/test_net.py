@@ -222,12 +222,11 @@ def test_scores_do_not_depend_on_the_batch(toy):
     np.testing.assert_array_equal(alone, scores[:50])
 
 
-def test_training_and_predicting_leave_the_global_loader_seed_alone(toy):
+def test_training_and_predicting_leave_the_generators_alone(toy, untouched_generators):
     net = make_net()
-    before = torch.get_rng_state()
-    fit(net, toy)
-    net.decision_function(toy[0])
-    assert torch.equal(torch.get_rng_state(), before)
+    with untouched_generators():
+        fit(net, toy)
+        net.decision_function(toy[0])
 
 
 class Wrong(nn.Module):
