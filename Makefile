@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test lint doctest clean
+.PHONY: demo test lint doctest docs clean
 
 demo: $(READY)
 	$(BIN)/python docs/examples/quickstart.py
@@ -18,7 +18,11 @@ lint: $(READY)
 	$(BIN)/mypy
 
 doctest: $(READY)
-	$(BIN)/python -m pytest --doctest-glob="*.md" README.md docs
+	$(BIN)/python -m pytest --doctest-glob="*.rst" docs
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/sphinx-build -W docs docs/_build
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

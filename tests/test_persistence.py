@@ -17,7 +17,7 @@ from torch import nn
 
 from skdam import CompositionalAUCClassifier
 
-# the list of docs/persistence.md
+# the list of docs/persistence.rst
 TRUSTED = [
     "skdam.classifier.CompositionalAUCClassifier",
     "skdam.data.InMemoryDataset",
