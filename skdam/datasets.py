@@ -46,11 +46,11 @@ def make_imbalanced(
     >>> from skdam.datasets import make_imbalanced
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> malignant = 1 - y
-    >>> malignant.mean().round(2)
-    np.float64(0.37)
+    >>> print(f"{malignant.mean():.2f}")
+    0.37
     >>> X, malignant = make_imbalanced(X, malignant, 0.05, random_state=0)
-    >>> malignant.mean().round(2), len(malignant)
-    (np.float64(0.05), 376)
+    >>> print(f"{malignant.mean():.2f} of {len(malignant)}")
+    0.05 of 376
     """
     check_consistent_length(X, y)
     labels = np.asarray(y)

@@ -216,7 +216,7 @@ class CompositionalAUCNet(NeuralNet):
             name = f"{prefix}_roc_auc"
             earlier = [row[name] for row in list(self.history)[:-1] if name in row]
             self.history.record(name, float(auc))
-            self.history.record(f"{name}_best", auc > max(earlier, default=-math.inf))
+            self.history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the step or, if both phases see a batch, the two steps of a batch."""

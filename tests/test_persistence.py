@@ -175,7 +175,7 @@ def test_a_model_of_a_cuda_host_loads_on_a_host_without(toy, monkeypatch, device
     with monkeypatch.context() as patch:
         patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
         data = pickle.dumps(clf)
-    with pytest.raises(RuntimeError, match="CUDA"):
+    with pytest.raises((RuntimeError, pickle.UnpicklingError), match="CUDA"):
         torch.load(io.BytesIO(block_of(data)), weights_only=True)
     other = pickle.loads(data)
     assert other.net_.device == "cpu"
