@@ -15,5 +15,6 @@ extensions = [
 autosummary_generate = True
 numpydoc_show_class_members = False
 sphinx_gallery_conf = {"examples_dirs": "examples", "gallery_dirs": "auto_examples"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
+suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn refer to its own pages
 html_theme = "pydata_sphinx_theme"

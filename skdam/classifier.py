@@ -145,11 +145,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         The labels; scores are larger for the second, the positive class.
     n_features_in_ : int
         Columns of X, its second axis if n-D.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X had any.
     net_ : CompositionalAUCNet
         The trained skorch net; ``net_.module_`` is the network.
-    history_ : dict of ndarray of shape (n_iter_,)
+    history_ : dict of ndarray of shape (n_iter,)
         A value for each epoch: ``inner_loss``, ``outer_loss``, ``valid_roc_auc``, ``lr``,
         ``dur`` (seconds) and more, NaN where an epoch has none.
     n_iter_ : int
