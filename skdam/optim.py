@@ -50,7 +50,7 @@ class PDSCA(torch.optim.Optimizer):
     lr : float, default=0.1
         Rate of the outer and of the dual step.
     inner_lr : float or None, default=None
-        Rate of the inner step. None takes ``lr``.
+        Rate of the inner step. None takes ``lr``, whatever that is at the time.
     betas : pair of float, default=(0.9, 0.9)
         :math:`(\beta_0, \beta_1)`, the weights in (0, 1] of the *new* value in the
         averages of inner points and of outer gradients (1 switches averaging off).
@@ -149,14 +149,11 @@ class PDSCA(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, which joins at the current phase."""
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
-            _check_group(group)
+            _check_group(self.param_groups[-1])
         except ValueError:
             self.param_groups.pop()
             raise
-        if group["inner_lr"] is None:
-            group["inner_lr"] = group["lr"]
 
     @property
     def phase(self) -> Literal["inner", "outer"]:
@@ -200,17 +197,15 @@ class PDSCA(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 value = closure()
-        if self.phase == "inner":
+        if self.phase == "outer":
+            self._take_outer_step(inner_loss)
+        elif self.variant == "lookahead":
+            for group in self.param_groups:
+                self._lookahead_inner_step(group)
+        else:
             for group in self.param_groups:
                 if not group["auxiliary"]:
-                    self._inner_step(group)
-        else:
-            if self.hypergradient == "exact":
-                self._apply_hessian(inner_loss)
-            for group in self.param_groups:
-                self._outer_step(group)
-            if self.loss is not None:
-                self._dual_step(self.loss)
+                    self._alternating_inner_step(group)
         self._steps += 1
         return value
 
@@ -222,8 +217,9 @@ class PDSCA(torch.optim.Optimizer):
         that average starts anew.
         """
         for group in self.param_groups:
-            group["lr"] *= lr_decay
-            group["inner_lr"] *= lr_decay
+            group["lr"] = group["lr"] * lr_decay
+            if group["inner_lr"] is not None:
+                group["inner_lr"] = group["inner_lr"] * lr_decay
             for parameter in group["params"]:
                 state = self.state.get(parameter, {})
                 if state.get("stage_steps", 0):
@@ -235,18 +231,35 @@ class PDSCA(torch.optim.Optimizer):
         """Give the network the weights that predict: ``u`` if lookahead, else no change."""
         # between its two phases a lookahead network holds the inner point anyway
         if self.variant == "lookahead" and self.phase == "inner" and not self._at_inner_point:
-            for parameter, state in self._lookahead_states():
-                state["primal"].copy_(parameter)
-                parameter.copy_(state["inner_point"])
+            for parameter, state in self._trained():
+                if "inner_point" in state:
+                    state["primal"] = parameter.clone()
+                    parameter.copy_(state["inner_point"])
             self._at_inner_point = True
 
     @torch.no_grad()
     def train(self) -> None:
-        """Give the network back the weights that the next step starts from."""
+        """Give the network back the weights that the next step starts from.
+
+        Weights that were changed in eval mode, by loading others say, are where it starts.
+        """
         if self._at_inner_point:
-            for parameter, state in self._lookahead_states():
-                parameter.copy_(state["primal"])
+            for parameter, state in self._trained():
+                if "primal" not in state:
+                    continue
+                primal = state.pop("primal")
+                if torch.equal(parameter, state["inner_point"]):
+                    parameter.copy_(primal)
+                else:
+                    state["inner_point"].copy_(parameter)
             self._at_inner_point = False
+
+    @torch.no_grad()
+    def drop_iteration(self) -> None:
+        """Go back to the start of a lookahead iteration that stopped between its phases."""
+        if self.variant == "lookahead" and self.phase == "outer":
+            self._restore_primal()
+            self._steps -= 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the whole state, the phase included."""
@@ -265,9 +278,11 @@ class PDSCA(torch.optim.Optimizer):
         Raises
         ------
         ValueError
-            If the state is of another variant, or of other ``inner_steps``.
+            If the state is of another optimizer or variant, or of other ``inner_steps``.
         """
         state_dict = copy.deepcopy(state_dict)
+        if "schedule" not in state_dict:
+            raise ValueError("the state dict is of another optimizer: it has no 'schedule'.")
         schedule = state_dict.pop("schedule")
         for name in ("variant", "inner_steps"):
             if schedule[name] != getattr(self, name):
@@ -285,30 +300,54 @@ class PDSCA(torch.optim.Optimizer):
         own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
         return super().__getstate__() | own
 
-    def _inner_step(self, group: dict[str, Any]) -> None:
+    def _take_outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
+        if self.hypergradient == "exact" and inner_loss is None:
+            raise ValueError(
+                "hypergradient='exact' needs step(inner_loss=...) in the outer phase: a callable "
+                "that returns the inner loss of the minibatch."
+            )
+        self._restore_primal()
+        if self.hypergradient == "exact" and inner_loss is not None:
+            self._apply_hessian(inner_loss)
+        for group in self.param_groups:
+            self._outer_step(group)
+        if self.loss is not None:
+            self._dual_step(self.loss)
+
+    def _alternating_inner_step(self, group: dict[str, Any]) -> None:
         parameters, gradients, states = self._with_gradient(group)
         if not parameters:
             return
         step = _clip(gradients, group["clip_value"])
-        if self.variant == "lookahead":
-            for parameter, gradient, state in zip(parameters, gradients, states, strict=True):
-                state["primal"] = parameter.clone()
-                if self.hypergradient == "exact":
-                    state["unclipped"] = gradient.abs() <= group["clip_value"]
-        else:
-            torch._foreach_add_(step, _decay(parameters, states, group))
-            if self.adaptive:
-                step = _over_root(step, step, states, "inner", group)
-        torch._foreach_add_(parameters, step, alpha=-group["inner_lr"])
+        torch._foreach_add_(step, _decay(parameters, states, group))
+        if self.adaptive:
+            step = _over_root(step, step, states, "inner", group)
+        torch._foreach_add_(parameters, step, alpha=-_inner_lr(group))
         inner_points = _average(states, "inner_point", parameters, group["betas"][0])
         torch._foreach_copy_(parameters, inner_points)
+
+    def _lookahead_inner_step(self, group: dict[str, Any]) -> None:
+        # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
+        everything = [parameter for parameter in group["params"] if parameter.requires_grad]
+        if not everything:
+            return
+        for parameter in everything:
+            self.state[parameter]["primal"] = parameter.clone()
+        parameters, gradients, states = self._with_gradient(group)
+        if parameters and not group["auxiliary"]:
+            if self.hypergradient == "exact":
+                for gradient, state in zip(gradients, states, strict=True):
+                    state["unclipped"] = gradient.abs() <= group["clip_value"]
+            step = _clip(gradients, group["clip_value"])
+            torch._foreach_add_(parameters, step, alpha=-_inner_lr(group))
+        states = [self.state[parameter] for parameter in everything]
+        inner_points = _average(states, "inner_point", everything, group["betas"][0])
+        torch._foreach_copy_(everything, inner_points)
 
     def _outer_step(self, group: dict[str, Any]) -> None:
         parameters, gradients, states = self._with_gradient(group)
         if not parameters:
             return
-        if self.variant == "lookahead" and not group["auxiliary"]:
-            torch._foreach_copy_(parameters, [state["primal"] for state in states])
         decay = _decay(parameters, states, group)
         gradients = _clip(gradients, group["clip_value"])
         if self.variant == "alternating":
@@ -328,29 +367,27 @@ class PDSCA(torch.optim.Optimizer):
         # a rate of 1/2 reaches the maximum, a larger one passes over it
         loss.alpha.add_(slope, alpha=2 * min(lr, 0.5)).clamp_(min=0)
 
-    def _apply_hessian(self, inner_loss: Callable[[], Tensor] | None) -> None:
-        """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w)))."""
-        if inner_loss is None:
-            raise ValueError(
-                "hypergradient='exact' needs step(inner_loss=...) in the outer phase: a callable "
-                "that returns the inner loss of the minibatch."
-            )
-        parameters, vectors = [], []
+    def _apply_hessian(self, inner_loss: Callable[[], Tensor]) -> None:
+        """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w))).
+
+        The network holds w again.
+        """
+        parameters, vectors = [], {}
         for group in self.param_groups:
             if group["auxiliary"]:
                 continue
+            parameters += [parameter for parameter in group["params"] if parameter.requires_grad]
             for parameter, gradient, state in zip(*self._with_gradient(group), strict=True):
-                parameters.append(parameter)
-                vectors.append(group["inner_lr"] * state["unclipped"] * gradient)
-        torch._foreach_copy_(parameters, [self.state[p]["primal"] for p in parameters])
+                if "unclipped" in state:
+                    vectors[parameter] = _inner_lr(group) * state.pop("unclipped") * gradient
         with torch.enable_grad():
             slopes = torch.autograd.grad(
                 inner_loss(), parameters, create_graph=True, allow_unused=True
             )
             curved = [
-                (slope, vector)
-                for slope, vector in zip(slopes, vectors, strict=True)
-                if slope is not None and slope.requires_grad
+                (slope, vectors[parameter])
+                for parameter, slope in zip(parameters, slopes, strict=True)
+                if parameter in vectors and slope is not None and slope.requires_grad
             ]
             products = torch.autograd.grad(
                 [slope for slope, _ in curved],
@@ -359,24 +396,33 @@ class PDSCA(torch.optim.Optimizer):
                 allow_unused=True,
             )
         for parameter, product in zip(parameters, products, strict=True):
-            if product is not None and parameter.grad is not None:
+            if product is None:
+                continue
+            if parameter.grad is None:
+                parameter.grad = -product
+            else:
                 parameter.grad.sub_(product)
 
     def _with_gradient(
         self, group: dict[str, Any]
     ) -> tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-        # a parameter that the inner loss did not reach has no inner point to leave
-        if self.variant == "lookahead" and self.phase == "outer" and not group["auxiliary"]:
-            parameters = [p for p in parameters if "primal" in self.state[p]]
-        return (
-            parameters,
-            [parameter.grad for parameter in parameters],
-            [self.state[parameter] for parameter in parameters],
-        )
+        gradients = [parameter.grad for parameter in parameters]
+        if any(gradient.is_sparse for gradient in gradients):
+            raise ValueError("sparse gradients are not supported; use dense embeddings.")
+        return parameters, gradients, [self.state[parameter] for parameter in parameters]
 
-    def _lookahead_states(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
-        return ((p, state) for p, state in self.state.items() if "inner_point" in state)
+    def _restore_primal(self) -> None:
+        for parameter, state in self._trained():
+            if "primal" in state:
+                parameter.copy_(state.pop("primal"))
+
+    def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
+        return ((p, state) for p, state in self.state.items() if p.requires_grad)
+
+
+def _inner_lr(group: dict[str, Any]) -> float:
+    return group["lr"] if group["inner_lr"] is None else group["inner_lr"]
 
 
 def _clip(gradients: list[Tensor], bound: float) -> list[Tensor]:

@@ -34,20 +34,26 @@ class ReferencePDSCA:
     @torch.no_grad()
     def step(self):
         if self.phase == "inner":
-            for p in self.w:
+            for p in self.v if self.variant == "lookahead" else self.w:
                 self.inner_step(p)
         else:
             for p in self.v:
-                self.outer_step(p)
+                p.copy_(self.kept.pop(p, p))
+                if p.grad is not None:
+                    self.outer_step(p)
             alpha, margin = self.loss.alpha, self.loss.margin
             ascent = 2 * (margin + self.loss.b - self.loss.a - alpha)
             alpha.copy_(torch.clamp(alpha + min(self.eta1, 0.5) * ascent, min=0))
         self.t += 1
 
     def inner_step(self, p):
-        gradient = p.grad.clamp(-self.clip_value, self.clip_value)
+        gradient = torch.zeros_like(p)
+        if p.grad is not None and p is not self.loss.a and p is not self.loss.b:
+            gradient = p.grad.clamp(-self.clip_value, self.clip_value)
         if self.variant == "lookahead":
             self.kept[p] = p.clone()
+        elif p.grad is None:
+            return
         else:
             gradient = gradient + self.decay(p)
             if self.adaptive:
@@ -58,9 +64,7 @@ class ReferencePDSCA:
 
     def outer_step(self, p):
         gradient = p.grad.clamp(-self.clip_value, self.clip_value)
-        if self.variant == "lookahead":
-            p.copy_(self.kept.get(p, p))
-        else:
+        if self.variant == "alternating":
             gradient = gradient + self.decay(p)
         self.z[p] = (1 - self.beta1) * self.z.get(p, gradient) + self.beta1 * gradient
         step = self.z[p]
@@ -86,5 +90,5 @@ class ReferencePDSCA:
     def restart_stage(self, factor):
         self.eta0, self.eta1 = self.eta0 * factor, self.eta1 * factor
         for p in self.v:
-            self.reference[p] = torch.stack(self.stage[p]).mean(0)
+            self.reference[p] = torch.stack(self.stage[p]).mean(0) if self.stage[p] else self.reference[p]
             self.stage[p] = []
