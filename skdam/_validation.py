@@ -52,6 +52,14 @@ def accepted_parameters(target: Any) -> set[str] | None:
     return {parameter.name for parameter in parameters}
 
 
+def refuse_dates(X: Any) -> None:
+    """Raise if X has dates or durations, which scikit-learn would turn into numbers."""
+    dtypes = dict(X.dtypes) if hasattr(X, "columns") else {"X": getattr(X, "dtype", None)}
+    dates = [name for name, dtype in dtypes.items() if getattr(dtype, "kind", "") in ("M", "m")]
+    if dates:
+        raise ValueError(f"dates and durations have to be encoded as numbers: {dates}.")
+
+
 def unusable_columns(X: Any) -> list[Any]:
     """Return the names or indices of columns that hold anything but finite numbers."""
     if hasattr(X, "columns"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,40 +17,25 @@ class StageSchedule(Callback):
     ``strategy="two-stage"`` the first half of the epochs trains the inner loss, the
     second half the AUC loss, and each half has the milestones of its own.
 
-    Parameters
-    ----------
-    milestones : iterable of float, default=(0.5, 0.75)
-        In (0, 1). Empty for constant rates.
-    lr_decay : float, default=0.1
-        Factor of both rates at a milestone.
+    Both the milestones and the factor are parameters of the net.
     """
-
-    def __init__(self, milestones: Iterable[float] = (0.5, 0.75), lr_decay: float = 0.1) -> None:
-        self.milestones = milestones
-        self.lr_decay = lr_decay
-
-    def initialize(self) -> StageSchedule:
-        values = np.asarray(self.milestones, dtype=object)
-        if values.ndim != 1 or not all(isinstance(m, Real) and 0 < float(m) < 1 for m in values):
-            raise ValueError(f"milestones must be numbers in (0, 1), got {self.milestones!r}.")
-        if not 0 < self.lr_decay <= 1:
-            raise ValueError(f"lr_decay must be a number in (0, 1], got {self.lr_decay!r}.")
-        return self
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         epoch = len(net.history) - 1 - net.first_epoch_
         length = net.max_epochs
         if net.strategy == "two-stage":
             switch = length // 2
-            if epoch >= switch and net.pretraining_:
-                net.start_auc_stage()
+            if epoch >= switch and net.optimizer_.pretraining:
+                net.optimizer_.start_auc_stage()
             epoch, length = (epoch, switch) if epoch < switch else (epoch - switch, length - switch)
-        if epoch and epoch in {round(milestone * length) for milestone in self.milestones}:
-            net.optimizer_.restart_stage(self.lr_decay)
+        if epoch and epoch in {round(milestone * length) for milestone in net.milestones}:
+            net.optimizer_.restart_stage(net.lr_decay)
 
 
 class EarlyStoppingAUC(Callback):
     """Stop when the validation ROC AUC stalls, and keep the best epoch.
+
+    Under ``strategy="two-stage"`` the first stage counts for neither.
 
     Parameters
     ----------
@@ -80,6 +63,10 @@ class EarlyStoppingAUC(Callback):
         self._best_state_: dict[str, Any] | None = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if net.strategy == "two-stage" and net.optimizer_.pretraining:
+            return
+        if "valid_roc_auc" not in net.history[-1]:
+            raise ValueError("EarlyStoppingAUC needs validation data: set train_split of the net.")
         score = net.history[-1, "valid_roc_auc"]
         self._n_stalled_ = 0 if score >= self.best_score_ + self.tol else self._n_stalled_ + 1
         if score > self.best_score_:

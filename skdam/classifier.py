@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import ProgressBar
+from skorch.callbacks import Callback, ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader
@@ -26,6 +26,7 @@ from skdam._prefixed import PrefixedParametersMixin
 from skdam._validation import (
     accepted_parameters,
     check_example_shape,
+    refuse_dates,
     resolve_device,
     two_classes,
     unusable_columns,
@@ -45,7 +46,7 @@ _LOADER_RESERVED = {"dataset", "batch_sampler", "sampler", "shuffle", "drop_last
 # what the parameters of a prefix go to, and those that the estimator has to set itself
 _PREFIX_TARGETS: dict[str, tuple[Any, set[str]]] = {
     "criterion": (CompositionalAUCLoss, {"n_members"}),
-    "optimizer": (PDSCA, {"params", "loss"}),
+    "optimizer": (PDSCA, {"params", "loss", "pretraining"}),
     "iterator_train": (DataLoader, _LOADER_RESERVED),
     "iterator_valid": (DataLoader, _LOADER_RESERVED),
 }
@@ -70,8 +71,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     module : nn.Module subclass, nn.Module instance or None, default=None
         The network: takes a float32 batch of X, returns one logit for each example, of
         shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP`, for 2-D X. A class is
-        built with the ``module__...`` parameters, and with ``n_features`` if it has a
-        parameter of that name; an instance is copied, its weights included.
+        built with the ``module__...`` parameters, and for 2-D X with ``n_features`` if it
+        has a parameter of that name; an instance is copied, its weights included.
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
         What is minimised: the composition; the inner loss for half of the epochs and
         the AUC loss from there; the AUC loss from scratch; the inner loss. The last
@@ -82,7 +83,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     hypergradient : {"first-order", "exact"}, default="first-order"
         "exact" keeps the Hessian of the inner loss; for ``variant="lookahead"`` only.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
-        A callable takes ``(logits, targets)``, tensors of shape (n,), and returns the
+        A function takes ``(logits, targets)``, tensors of shape (n,), and returns the
         loss of each example.
     margin : float, default=1.0
         Distance wanted between the mean scores of the classes, > 0.
@@ -125,7 +126,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Whether ``fit`` goes on from the weights of the last fit, with the schedule of
         learning rates from its start.
     callbacks : list of skorch callbacks or None, default=None
-        Called as in skorch, with the net as first argument.
+        Called as in skorch, with the net as first argument. A saved model has them as
+        they were given, without what they learnt.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -334,8 +336,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                     net.continue_from(previous, restart=True)
                 net.partial_fit(data, targets)
             self._keep(net, data, targets)
-            self.__dict__.pop("best_score_", None)
-            if self.early_stopping:
+            if self.early_stopping and stop.best_epoch_:
                 self.best_score_ = float(stop.best_score_)
         return self
 
@@ -436,6 +437,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         positive = self.decision_function(X) > 0
         return self.classes_[positive.astype(int)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        # what callbacks learn may be on a device, or refer to the optimizer
+        return state | {"callbacks": clone(self.callbacks, safe=False)}
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
@@ -471,7 +477,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 f"module is an instance, so that {', '.join(self._prefixed('module'))} "
                 "(prefixed with module__) cannot be set; pass the class instead."
             )
-        targets = {"module": (module or TabularMLP, set()), **_PREFIX_TARGETS}
+        for callback in self.callbacks or ():
+            kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
+            kind = kind if isinstance(kind, type) else type(kind)
+            if not issubclass(kind, Callback):
+                raise TypeError(
+                    "callbacks must be a list of skorch callbacks, alone or in pairs of a name and "
+                    f"a callback; got {callback!r}."
+                )
+        reserved_of_module = {"n_features"} if module is None else set()
+        targets = {"module": (module or TabularMLP, reserved_of_module), **_PREFIX_TARGETS}
         for prefix, (target, reserved) in targets.items():
             accepted = accepted_parameters(target)
             for name in self._prefixed(prefix):
@@ -492,16 +507,23 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 )
 
     def _check_X(self, X: ArrayLike, y: Any = "no_validation", *, reset: bool = False) -> Any:
-        options = {"dtype": np.float32, "allow_nd": True, "reset": reset}
+        options: dict[str, Any] = {
+            "dtype": np.float32,
+            "order": "C",
+            "allow_nd": True,
+            "reset": reset,
+        }
+        refuse_dates(X)
         try:
             # a float64 too large for float32 becomes infinity, which is an error of its own
             with np.errstate(over="ignore"):
                 return validate_data(self, X, y, **options)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             columns = unusable_columns(X)
             if not columns:
                 raise
-            raise ValueError(f"{error}\nColumns that are not finite numbers: {columns}.") from None
+            message = f"{error}\nColumns that are not finite numbers: {columns}."
+            raise type(error)(message) from error
 
     def _check_fit_data(
         self, X: ArrayLike, y: ArrayLike, *, reset: bool, classes: ArrayLike | None = None
@@ -516,12 +538,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self._example_shape = data.shape[1:]
             self.classes_ = two_classes(labels if classes is None else classes)
         check_example_shape(data, self._example_shape)
-        unknown = np.setdiff1d(labels, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds {unknown.tolist()}, the classes are {self.classes_.tolist()}."
-            )
-        two_classes(labels)
+        for name, values in (("y", labels), ("classes", classes)):
+            unknown = set() if values is None else set(two_classes(values)) - set(self.classes_)
+            if unknown:
+                raise ValueError(
+                    f"{name} holds {np.sort(list(unknown)).tolist()}, the classes are "
+                    f"{self.classes_.tolist()}."
+                )
         return data, (labels == self.classes_[1]).astype(np.float32)
 
     def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -596,6 +619,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
     def _keep(self, net: CompositionalAUCNet, X: np.ndarray, targets: np.ndarray) -> None:
         net.train_split = None  # it holds the validation data
+        self.__dict__.pop("best_score_", None)
         self.offset_ = _middle_logit(net, X, targets)
         self.net_ = net
         self.n_iter_ = len(net.history)

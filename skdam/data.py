@@ -26,7 +26,7 @@ class InMemoryDataset(skorch.dataset.Dataset):
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """Return the batch of these indices: what a DataLoader looks for first."""
-        index = torch.as_tensor(indices)
+        index = torch.as_tensor(indices, device=self.X.device)
         return self.X.index_select(0, index), self.y.index_select(0, index)
 
 
@@ -38,5 +38,8 @@ def keep_batch(batch: Any) -> Any:
 def _to_tensor(values: np.ndarray | Tensor) -> Tensor:
     if isinstance(values, Tensor):
         return values
-    # torch has no read-only tensors, and memory-mapped arrays from joblib are read-only
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"data must be an ndarray or a Tensor, got {type(values).__name__}.")
+    # torch has no read-only tensors, as joblib's memory-mapped arrays are, nor reversed ones
+    usable = values.flags.writeable and min(values.strides, default=0) >= 0
+    return torch.from_numpy(values if usable else values.copy())

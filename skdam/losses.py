@@ -156,6 +156,8 @@ class AUCMarginLoss(nn.Module):
                 f"targets must have shape ({logits.shape[0]},) as the logits' first axis, "
                 f"got {tuple(targets.shape)}."
             )
+        # half precision would lose the differences of a, b and alpha
+        logits = logits.to(torch.promote_types(logits.dtype, self.a.dtype))
         return logits, targets.to(logits.dtype)
 
     def _margin_loss(self, logits: Tensor, positive: Tensor) -> Tensor:
@@ -233,9 +235,11 @@ class CompositionalAUCLoss(AUCMarginLoss):
         inner_loss: str | InnerLoss = "cross-entropy",
     ) -> None:
         super().__init__(margin, version=version, prior=prior, n_members=n_members)
-        if not callable(inner_loss) and inner_loss not in INNER_LOSSES:
+        if isinstance(inner_loss, type) or (
+            not callable(inner_loss) and inner_loss not in INNER_LOSSES
+        ):
             raise ValueError(
-                f"inner_loss must be one of {sorted(INNER_LOSSES)} or a callable, "
+                f"inner_loss must be one of {sorted(INNER_LOSSES)} or a function, "
                 f"got {inner_loss!r}."
             )
         self.inner_loss = inner_loss
@@ -272,9 +276,10 @@ class CompositionalAUCLoss(AUCMarginLoss):
         if logits.ndim == 2:
             targets = targets.unsqueeze(1).expand_as(logits)
         losses = function(logits, targets)
-        if losses.shape != logits.shape:
+        if not isinstance(losses, Tensor) or losses.shape != logits.shape:
+            got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
             raise ValueError(
-                f"inner_loss must return a loss for each element, of shape "
-                f"{tuple(logits.shape)}, got {tuple(losses.shape)}."
+                "inner_loss must return a Tensor with the loss of each element, of shape "
+                f"{tuple(logits.shape)}, got {got}."
             )
         return losses.mean(0).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,7 @@ class TabularMLP(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    layers: nn.Sequential
 
     def __init__(
         self,
@@ -64,13 +66,18 @@ class TabularMLP(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        sizes = (n_features, *hidden_layer_sizes)
-        if any(size != int(size) or size < 1 for size in sizes):
+        try:
+            sizes = (n_features, *hidden_layer_sizes)
+        except TypeError:
+            raise ValueError(
+                f"hidden_layer_sizes must be a sequence of ints, got {hidden_layer_sizes!r}."
+            ) from None
+        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
             raise ValueError(
                 f"n_features and hidden_layer_sizes must be ints >= 1, got {n_features!r} and "
                 f"{hidden_layer_sizes!r}."
             )
-        if not 0 <= dropout < 1:
+        if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
             raise ValueError(f"dropout must be a number in [0, 1), got {dropout!r}.")
         if activation not in ACTIVATIONS:
             raise ValueError(
@@ -80,9 +87,8 @@ class TabularMLP(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
+            # dropout also where it is 0, so that a state dict fits any rate
+            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation](), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
     @torch.no_grad()

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
+from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
 from skorch.history import History
 from skorch.utils import to_tensor
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.data import Dataset, Subset
 
 from skdam.callbacks import StageSchedule
 from skdam.data import InMemoryDataset, keep_batch
-from skdam.losses import CompositionalAUCLoss, Phase
+from skdam.losses import CompositionalAUCLoss
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
 
 _LEAST_ROWS = 16
+
+# parameters that the optimizer keeps in itself and not in its groups
+_SHAPING = {
+    "strategy",
+    "optimizer__variant",
+    "optimizer__inner_steps",
+    "optimizer__hypergradient",
+    "optimizer__adaptive",
+    "optimizer__pretraining",
+}
 
 STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
 
@@ -33,7 +48,7 @@ class DivergenceError(FloatingPointError, ValueError):
     """Training met a loss or a weight that is not finite."""
 
 
-class CompositionalAUCNet(NeuralNet):
+class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     """skorch net that trains a binary classifier for ROC AUC.
 
     For users of skorch; :class:`~skdam.CompositionalAUCClassifier` is the interface
@@ -74,8 +89,8 @@ class CompositionalAUCNet(NeuralNet):
     ----------
     sampler_ : StratifiedBatchSampler
         The sampler of the last fit.
-    pretraining_ : bool
-        Whether the next step minimises the inner loss alone.
+    classes_ : ndarray
+        [0, 1], for scikit-learn's scorers.
 
     Raises
     ------
@@ -133,28 +148,35 @@ class CompositionalAUCNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        schedule = StageSchedule(self.milestones, self.lr_decay)
-        return [*super()._default_callbacks, ("stage_schedule", schedule)]
+        return [*super()._default_callbacks, ("stage_schedule", StageSchedule())]
+
+    @property
+    def classes_(self) -> np.ndarray:
+        return np.array([0, 1])
 
     def initialize(self) -> CompositionalAUCNet:
-        if self.strategy not in STRATEGIES:
-            raise ValueError(f"strategy must be one of {STRATEGIES}, got {self.strategy!r}.")
+        self._check_schedule()
         self.first_epoch_ = 0
-        self.pretraining_ = self.strategy in ("two-stage", "cross-entropy")
         return super().initialize()
+
+    def set_params(self, **kwargs: Any) -> CompositionalAUCNet:
+        """Set parameters; those that shape the optimizer make it anew."""
+        shaping = {name: kwargs.pop(name) for name in list(kwargs) if name in _SHAPING}
+        super().set_params(**kwargs)
+        for name, value in shaping.items():
+            setattr(self, name, value)
+        self._check_schedule()
+        if shaping and self.initialized_:
+            self._initialize_optimizer()
+        return self
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> CompositionalAUCNet:
         args, kwargs = self.get_params_for_optimizer("optimizer", self.module_.named_parameters())
         if self.strategy != "compositional":
             kwargs |= {"variant": "alternating", "inner_steps": 0, "hypergradient": "first-order"}
-        loss = None if self.pretraining_ else self.criterion_
-        self.optimizer_ = self.optimizer(*args, loss=loss, **kwargs)
+            kwargs["pretraining"] = self.strategy in ("two-stage", "cross-entropy")
+        self.optimizer_ = self.optimizer(*args, loss=self.criterion_, **kwargs)
         return self
-
-    def start_auc_stage(self) -> None:
-        """Go from the first to the second stage of two-stage training."""
-        self.pretraining_ = False
-        self.initialize_optimizer()
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
         kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
@@ -171,25 +193,38 @@ class CompositionalAUCNet(NeuralNet):
             _labels(dataset),
             batch_size,
             sampling_rate=self.sampling_rate,
-            random_state=self.random_state,
+            random_state=self._sampler_seed(),
         )
         return self.iterator_train(dataset, batch_sampler=self.sampler_, **kwargs)
 
     def check_data(self, X: Any, y: Any = None) -> None:
-        """Check the shape of the module's output on two examples."""
+        """Check, on two examples, that the module takes the data and returns logits."""
         if not isinstance(X, np.ndarray | Tensor):
             return
-        self._set_training(False)
-        with torch.no_grad():
-            output = self.infer(to_tensor(X[:2], device=self.device))
+        # of a copy: a module may work in place
+        some = InMemoryDataset(X[:2]).X.clone()
         name = type(self.module_).__name__
+        self.get_iterator(InMemoryDataset(some))
+        self._set_training(False)
+        try:
+            output = self.infer(some)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"module {name} does not take a batch of shape {tuple(some.shape)} and dtype "
+                f"{some.dtype}: {error}"
+            ) from error
         if not isinstance(output, Tensor):
             raise TypeError(f"module {name} must return a Tensor, got {type(output).__name__}.")
-        n = len(X[:2])
+        n = len(some)
         if output.shape not in ((n,), (n, 1)):
             raise ValueError(
                 f"module {name} must return one logit for each example, of shape (n,) or (n, 1); "
-                f"for input of shape {tuple(X[:2].shape)} it returned {tuple(output.shape)}."
+                f"for input of shape {tuple(some.shape)} it returned {tuple(output.shape)}."
+            )
+        if not output.requires_grad:
+            raise ValueError(
+                f"module {name} has nothing to train: its output depends on no parameter with "
+                "requires_grad=True."
             )
 
     def run_single_epoch(
@@ -199,8 +234,11 @@ class CompositionalAUCNet(NeuralNet):
             return
         if training:
             self.optimizer_.train()
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            self.optimizer_.eval()
+            self.optimizer_.drop_iteration()
+            try:
+                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            finally:
+                self.optimizer_.eval()
             self._record_losses()
         else:
             scores, targets = [], []
@@ -218,6 +256,11 @@ class CompositionalAUCNet(NeuralNet):
             self.history.record(name, float(auc))
             self.history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))
 
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        # an interrupt leaves the row of an epoch that did not end
+        if self.history and "lr" not in self.history[-1]:
+            self.history.pop()
+
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the step or, if both phases see a batch, the two steps of a batch."""
         for _ in range(self.optimizer_.phases_per_batch):
@@ -227,7 +270,8 @@ class CompositionalAUCNet(NeuralNet):
     def get_loss(
         self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
     ) -> Tensor:
-        phase = self._phase() if training or self.pretraining_ else "outer"
+        optimizer = self.optimizer_
+        phase = optimizer.phase if training or optimizer.pretraining else "outer"
         return self.criterion_(y_pred, to_tensor(y_true, device=self.device), phase=phase)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
@@ -245,7 +289,16 @@ class CompositionalAUCNet(NeuralNet):
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
-        return self.forward(X).double().numpy().reshape(-1)
+        return self.forward(X).detach().double().numpy().reshape(-1)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the sigmoid of the logits as probabilities of shape (n, 2)."""
+        logits = self.decision_function(X)
+        return np.column_stack([expit(-logits), expit(logits)])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 where the logit is positive, else 0."""
+        return (self.decision_function(X) > 0).astype(int)
 
     def training_state(self) -> dict[str, Any]:
         """Return all that continuing the training needs, the data's order aside.
@@ -256,7 +309,6 @@ class CompositionalAUCNet(NeuralNet):
             "module": self.module_.state_dict(),
             "criterion": self.criterion_.state_dict(),
             "optimizer": self.optimizer_.state_dict(),
-            "pretraining": self.pretraining_,
             "first_epoch": self.first_epoch_,
         }
 
@@ -265,9 +317,6 @@ class CompositionalAUCNet(NeuralNet):
         self.module_.load_state_dict(state["module"])
         self.criterion_.load_state_dict(state["criterion"])
         self.first_epoch_ = state["first_epoch"]
-        if self.pretraining_ != state["pretraining"]:
-            self.pretraining_ = state["pretraining"]
-            self.initialize_optimizer()
         self.optimizer_.load_state_dict(state["optimizer"])
 
     def continue_from(self, other: CompositionalAUCNet, restart: bool = False) -> None:
@@ -290,40 +339,64 @@ class CompositionalAUCNet(NeuralNet):
             self.criterion_.load_state_dict(state["criterion"])
             self.first_epoch_ = len(self.history)
             return
-        if self.pretraining_ and not state["pretraining"]:
-            self.start_auc_stage()
         own_rates = self.optimizer_.state_dict()["param_groups"]
         state["optimizer"] = state["optimizer"] | {"param_groups": own_rates}
         self.load_training_state(state)
 
     def _check_same_module(self, other: CompositionalAUCNet) -> None:
+        # a lazy parameter takes the shape of what is loaded into it
+        lazy = {name for name, tensor in self.module_.named_parameters() if is_lazy(tensor)}
         shapes = [
-            {name: tuple(value.shape) for name, value in net.module_.state_dict().items()}
+            {
+                name: tuple(tensor.shape)
+                for name, tensor in net.module_.named_parameters()
+                if name not in lazy
+            }
             for net in (self, other)
         ]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 "training cannot go on, the network is another one than in the last fit: its "
-                f"tensors were {shapes[1]} and are {shapes[0]}."
+                f"parameters were {shapes[1]} and are {shapes[0]}."
             )
+
+    def _check_schedule(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be one of {STRATEGIES}, got {self.strategy!r}.")
+        milestones = np.asarray(self.milestones, dtype=object)
+        if milestones.ndim != 1 or not all(
+            isinstance(m, Real) and 0 < float(m) < 1 for m in milestones
+        ):
+            raise ValueError(f"milestones must be numbers in (0, 1), got {self.milestones!r}.")
+        if not 0 < self.lr_decay <= 1:
+            raise ValueError(f"lr_decay must be a number in (0, 1], got {self.lr_decay!r}.")
+
+    def _sampler_seed(self) -> np.random.SeedSequence:
+        # other batches for each call of partial_fit, as the sampler starts anew
+        if self.random_state is None:
+            return np.random.SeedSequence()
+        return np.random.SeedSequence([self.random_state, len(self.history)])
 
     def __getstate__(self) -> dict[str, Any]:
         """Reduce the net to its parameters, its history and one block of tensors.
 
         The block holds state dicts only and is read back by torch's restricted
         unpickler; the module is built anew from ``module`` and its parameters.
+        Callbacks are saved as they were given, without what they learnt.
         """
-        state = {
-            key: value
-            for key, value in vars(self).items()
-            if not key.endswith("_") and not key.startswith("_")
+        names = {
+            name
+            for kind in (NeuralNet, CompositionalAUCNet)
+            for name in inspect.signature(kind.__init__).parameters
         }
+        state = {k: v for k, v in vars(self).items() if k in names or "__" in k.strip("_")}
         if isinstance(self.module, nn.Module):
             state["module"] = copy.deepcopy(self.module).cpu()
+        state["callbacks"] = clone(self.callbacks, safe=False)
         if self.initialized_:
             rows = [{k: v for k, v in row.items() if k != "batches"} for row in self.history]
             block = io.BytesIO()
-            torch.save(self.training_state(), block)
+            torch.save(_plain(self.training_state()), block)
             state["fitted"] = {"history": rows, "training_state": block.getvalue()}
         return state
 
@@ -343,11 +416,9 @@ class CompositionalAUCNet(NeuralNet):
         )
         self.load_training_state(training_state)
 
-    def _phase(self) -> Phase:
-        return "inner" if self.pretraining_ else self.optimizer_.phase
-
     def _phase_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        optimizer, phase = self.optimizer_, self._phase()
+        optimizer = self.optimizer_
+        phase = optimizer.phase
         exact = optimizer.hypergradient == "exact"
         if exact and phase == "inner":
             self._inner_rng_state_ = _rng_state(self.device)
@@ -364,7 +435,11 @@ class CompositionalAUCNet(NeuralNet):
         if not math.isfinite(value):
             self._raise_diverged(f"the {phase} loss is {value}")
         if exact and phase == "outer":
+            # running statistics have seen the batch before
+            buffers = [(buffer, buffer.clone()) for buffer in self.module_.buffers()]
             optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
+            for buffer, before in buffers:
+                buffer.copy_(before)
         else:
             optimizer.step()
         return step
@@ -382,15 +457,16 @@ class CompositionalAUCNet(NeuralNet):
             if values:
                 self.history.record(name, float(np.mean(values)))
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        for name, tensor in self.module_.state_dict().items():
+        for name, tensor in self.module_.named_parameters():
             if not torch.isfinite(tensor).all():
                 self._raise_diverged(f"{name} is not finite")
 
     def _raise_diverged(self, what: str) -> None:
         group = self.optimizer_.param_groups[0]
+        rates = ", ".join(f"{k}={group[k]:g}" for k in ("lr", "inner_lr") if group[k] is not None)
         raise DivergenceError(
-            f"training diverged in epoch {len(self.history)}: {what} with lr={group['lr']:g} and "
-            f"inner_lr={group['inner_lr']:g}. Use a smaller lr, or features of a smaller range."
+            f"training diverged in epoch {len(self.history)}: {what} with {rates}. Use a smaller "
+            "lr, or features of a smaller range."
         )
 
 
@@ -430,7 +506,18 @@ def _unwrap(dataset: Any) -> Any:
 
 
 def _labels(dataset: Any) -> np.ndarray:
+    if isinstance(dataset, Subset):
+        return _labels(dataset.dataset)[np.asarray(dataset.indices)]
     labels = getattr(dataset, "y", None)
     if labels is None:
         labels = [dataset[index][1] for index in range(len(dataset))]
-    return np.asarray(labels)
+    return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+
+
+def _plain(state: Any) -> Any:
+    """Turn NumPy's numbers, which callbacks may set, into Python's."""
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_plain(value) for value in state)
+    return state.item() if isinstance(state, np.generic) else state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -44,9 +45,8 @@ class PDSCA(torch.optim.Optimizer):
         The network's parameters or parameter groups, as for any torch optimizer.
         A group may have its own ``lr``, ``inner_lr``, ``betas``, ``weight_decay``,
         ``epoch_decay``, ``clip_value``.
-    loss : CompositionalAUCLoss, AUCMarginLoss or None
-        Holds ``a``, ``b``, ``alpha`` and ``margin``, which are optimized too. None
-        leaves plain averaged-gradient steps for any loss, with ``inner_steps=0``.
+    loss : CompositionalAUCLoss or AUCMarginLoss
+        Holds ``margin`` and ``a``, ``b``, ``alpha``, which are optimized too.
     lr : float, default=0.1
         Rate of the outer and of the dual step.
     inner_lr : float or None, default=None
@@ -69,6 +69,9 @@ class PDSCA(torch.optim.Optimizer):
         ``w`` is ``(I - inner_lr * H) grad F(u)``, with ``H`` the Hessian of ``L``.
         "first-order" drops ``H``; "exact" multiplies by it with a second backward pass
         (through the clipping too) and never forms it.
+    pretraining : bool, default=False
+        Whether to begin with the inner loss alone, in steps like the outer ones but
+        without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage`.
     adaptive : bool, default=False
         Adam-type steps: divide by the root of a bias-corrected moving average of
         squared gradients, in the outer step and, when alternating, in the inner step
@@ -105,7 +108,7 @@ class PDSCA(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        loss: Any | None,
+        loss: Any,
         *,
         lr: float = 0.1,
         inner_lr: float | None = None,
@@ -116,15 +119,17 @@ class PDSCA(torch.optim.Optimizer):
         variant: str = "alternating",
         inner_steps: int = 1,
         hypergradient: str = "first-order",
+        pretraining: bool = False,
         adaptive: bool = False,
         beta2: float = 1e-3,
         eps: float = 1e-8,
     ) -> None:
-        _check_composition(loss, variant, inner_steps, hypergradient)
+        _check_composition(variant, inner_steps, hypergradient)
         self.loss = loss
         self.variant = variant
-        self.inner_steps = inner_steps
+        self.inner_steps = int(inner_steps)
         self.hypergradient = hypergradient
+        self.pretraining = pretraining
         self.adaptive = adaptive
         self._steps = 0
         self._at_inner_point = False
@@ -140,17 +145,16 @@ class PDSCA(torch.optim.Optimizer):
             "auxiliary": False,
         }
         super().__init__(params, defaults)
-        if loss is not None:
-            auxiliary: list[Any] = [loss.a, loss.b]
-            if "param_names" in self.param_groups[0]:
-                auxiliary = [("loss.a", loss.a), ("loss.b", loss.b)]
-            self.add_param_group({"params": auxiliary, "auxiliary": True})
+        auxiliary: list[Any] = [loss.a, loss.b]
+        if "param_names" in self.param_groups[0]:
+            auxiliary = [("loss.a", loss.a), ("loss.b", loss.b)]
+        self.add_param_group({"params": auxiliary, "auxiliary": True})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, which joins at the current phase."""
         super().add_param_group(param_group)
         try:
-            _check_group(self.param_groups[-1])
+            _normalise_group(self.param_groups[-1])
         except ValueError:
             self.param_groups.pop()
             raise
@@ -158,6 +162,8 @@ class PDSCA(torch.optim.Optimizer):
     @property
     def phase(self) -> Literal["inner", "outer"]:
         """The phase that the next :meth:`step` takes: "inner" or "outer"."""
+        if self.pretraining:
+            return "inner"
         if self.inner_steps == 0 or (self._steps // self.inner_steps) % 2:
             return "outer"
         return "inner"
@@ -165,7 +171,7 @@ class PDSCA(torch.optim.Optimizer):
     @property
     def phases_per_batch(self) -> int:
         """How many consecutive phases see the same minibatch: 1, or 2 for lookahead."""
-        return 2 if self.variant == "lookahead" else 1
+        return 2 if self.variant == "lookahead" and not self.pretraining else 1
 
     @torch.no_grad()
     def step(
@@ -197,7 +203,11 @@ class PDSCA(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 value = closure()
-        if self.phase == "outer":
+        if self.pretraining:
+            for group in self.param_groups:
+                if not group["auxiliary"]:
+                    self._outer_step(group)
+        elif self.phase == "outer":
             self._take_outer_step(inner_loss)
         elif self.variant == "lookahead":
             for group in self.param_groups:
@@ -216,21 +226,33 @@ class PDSCA(torch.optim.Optimizer):
         the average of the weights after the outer steps of the stage that ends, and
         that average starts anew.
         """
+        lr_decay = float(lr_decay)
         for group in self.param_groups:
-            group["lr"] = group["lr"] * lr_decay
+            group["lr"] *= lr_decay
             if group["inner_lr"] is not None:
-                group["inner_lr"] = group["inner_lr"] * lr_decay
+                group["inner_lr"] *= lr_decay
             for parameter in group["params"]:
                 state = self.state.get(parameter, {})
                 if state.get("stage_steps", 0):
                     state["reference"].copy_(state["stage_average"])
                     state["stage_steps"] = 0
 
+    def start_auc_stage(self) -> None:
+        """End the pretraining: all averages start anew, the rates as they first were."""
+        self.pretraining = False
+        self._steps = 0
+        self.state.clear()
+        for group in self.param_groups:
+            if group["inner_lr"] is not None:
+                group["inner_lr"] *= group["initial_lr"] / group["lr"]
+            group["lr"] = group["initial_lr"]
+
     @torch.no_grad()
     def eval(self) -> None:
         """Give the network the weights that predict: ``u`` if lookahead, else no change."""
         # between its two phases a lookahead network holds the inner point anyway
-        if self.variant == "lookahead" and self.phase == "inner" and not self._at_inner_point:
+        at_rest = self.phase == "inner" and not self.pretraining
+        if self.variant == "lookahead" and at_rest and not self._at_inner_point:
             for parameter, state in self._trained():
                 if "inner_point" in state:
                     state["primal"] = parameter.clone()
@@ -267,6 +289,7 @@ class PDSCA(torch.optim.Optimizer):
             "schedule": {
                 "variant": self.variant,
                 "inner_steps": self.inner_steps,
+                "pretraining": self.pretraining,
                 "steps": self._steps,
                 "at_inner_point": self._at_inner_point,
             }
@@ -291,11 +314,12 @@ class PDSCA(torch.optim.Optimizer):
                     f"has {name}={getattr(self, name)!r}."
                 )
         super().load_state_dict(state_dict)
+        self.pretraining = schedule["pretraining"]
         self._steps = schedule["steps"]
         self._at_inner_point = schedule["at_inner_point"]
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("loss", "variant", "inner_steps", "hypergradient", "adaptive")
+        names = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
         own = {name: getattr(self, name) for name in names}
         own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
         return super().__getstate__() | own
@@ -311,8 +335,7 @@ class PDSCA(torch.optim.Optimizer):
             self._apply_hessian(inner_loss)
         for group in self.param_groups:
             self._outer_step(group)
-        if self.loss is not None:
-            self._dual_step(self.loss)
+        self._dual_step()
 
     def _alternating_inner_step(self, group: dict[str, Any]) -> None:
         parameters, gradients, states = self._with_gradient(group)
@@ -361,7 +384,8 @@ class PDSCA(torch.optim.Optimizer):
         if group["epoch_decay"]:
             _extend_stage_average(states, parameters)
 
-    def _dual_step(self, loss: Any) -> None:
+    def _dual_step(self) -> None:
+        loss = self.loss
         lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
         slope = loss.margin + loss.b - loss.a - loss.alpha
         # a rate of 1/2 reaches the maximum, a larger one passes over it
@@ -493,7 +517,7 @@ def _extend_stage_average(states: list[dict[str, Any]], parameters: list[Tensor]
     torch._foreach_add_(averages, change)
 
 
-def _check_composition(loss: Any, variant: str, inner_steps: int, hypergradient: str) -> None:
+def _check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}.")
     if hypergradient not in HYPERGRADIENTS:
@@ -503,25 +527,40 @@ def _check_composition(loss: Any, variant: str, inner_steps: int, hypergradient:
             "hypergradient='exact' needs variant='lookahead': the alternating variant moves the "
             "weights to the inner point and has no hypergradient."
         )
-    if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
+    if not isinstance(inner_steps, Integral) or inner_steps < 0:
         raise ValueError(f"inner_steps must be an int >= 0, got {inner_steps!r}.")
     if variant == "lookahead" and inner_steps != 1:
         raise ValueError(f"variant='lookahead' takes inner_steps=1, got {inner_steps!r}.")
-    if loss is None and inner_steps != 0:
-        raise ValueError("loss=None leaves nothing to compose and needs inner_steps=0.")
 
 
-def _check_group(group: dict[str, Any]) -> None:
-    positive = {"lr": group["lr"], "clip_value": group["clip_value"], "eps": group["eps"]}
-    if group["inner_lr"] is not None:
-        positive["inner_lr"] = group["inner_lr"]
-    for name, value in positive.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be a number > 0, got {value!r}.")
+def _normalise_group(group: dict[str, Any]) -> None:
+    """Turn the numbers of a group into Python's own, which any file format takes, or raise."""
+    for name in ("lr", "inner_lr", "clip_value", "eps", "weight_decay", "epoch_decay", "beta2"):
+        if group[name] is not None or name != "inner_lr":
+            group[name] = _number(name, group[name])
+    for name in ("lr", "inner_lr", "clip_value", "eps"):
+        if group[name] is not None and not group[name] > 0:
+            raise ValueError(f"{name} must be a number > 0, got {group[name]!r}.")
     for name in ("weight_decay", "epoch_decay"):
         if not group[name] >= 0:
             raise ValueError(f"{name} must be a number >= 0, got {group[name]!r}.")
-    if len(group["betas"]) != 2 or not all(0 < beta <= 1 for beta in group["betas"]):
+    try:
+        betas = [_number("betas", beta) for beta in group["betas"]]
+    except TypeError:
+        betas = []
+    if len(betas) != 2 or not all(0 < beta <= 1 for beta in betas):
         raise ValueError(f"betas must be a pair of numbers in (0, 1], got {group['betas']!r}.")
+    group["betas"] = tuple(betas)
     if not 0 < group["beta2"] <= 1:
         raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")
+    # where torch's schedulers look for the rate that they started from
+    group.setdefault("initial_lr", group["lr"])
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        return float(value)
+    except TypeError:
+        raise ValueError(f"{name} must hold numbers, got {value!r}.") from None

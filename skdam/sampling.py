@@ -109,7 +109,8 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         """Return the position: the generator, both walks and the batches yielded.
 
         Loaded into a sampler of the same data, the next epoch yields what was left
-        of the present one.
+        of the present one. A DataLoader with workers fetches ahead of the training:
+        batches that it has asked for count as yielded.
         """
         return self._epoch_start | {"n_yielded": self._n_yielded}
 
@@ -119,14 +120,16 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         Raises
         ------
         ValueError
-            If the state is of other data.
+            If the state is of other data or batches.
         """
-        sizes = [len(walk.order) for walk in self._walks]
-        saved = [len(order) for order in state_dict["orders"]]
-        if sizes != saved:
+        for walk, order in zip(self._walks, state_dict["orders"], strict=True):
+            if not np.array_equal(np.sort(walk.order), np.sort(order.numpy())):
+                raise ValueError("the state dict is of other data: its classes hold other rows.")
+        batch = [self.n_positive, self.n_negative]
+        if state_dict["batch"] != batch:
             raise ValueError(
-                f"the state dict is of {saved[0]} positives and {saved[1]} negatives, "
-                f"this sampler has {sizes[0]} and {sizes[1]}."
+                f"the state dict is of batches with {state_dict['batch']} positives and "
+                f"negatives, this sampler's have {batch}."
             )
         self._generator.bit_generator.state = state_dict["generator"]
         for walk, order, position in zip(
@@ -142,6 +145,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
             "generator": self._generator.bit_generator.state,
             "orders": [torch.from_numpy(walk.order.copy()) for walk in self._walks],
             "positions": [walk.position for walk in self._walks],
+            "batch": [self.n_positive, self.n_negative],
         }
 
 

@@ -90,5 +90,7 @@ class ReferencePDSCA:
     def restart_stage(self, factor):
         self.eta0, self.eta1 = self.eta0 * factor, self.eta1 * factor
         for p in self.v:
-            self.reference[p] = torch.stack(self.stage[p]).mean(0) if self.stage[p] else self.reference[p]
+            self.reference[p] = (
+                torch.stack(self.stage[p]).mean(0) if self.stage[p] else self.reference[p]
+            )
             self.stage[p] = []

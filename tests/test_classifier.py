@@ -1,5 +1,6 @@
 import copy
 import inspect
+import pickle
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, DivergenceError, TabularMLP
@@ -92,6 +93,34 @@ def test_history_of_two_stages_has_gaps(toy):
     history = make(max_epochs=4, strategy="two-stage").fit(*toy).history_
     np.testing.assert_array_equal(np.isnan(history["inner_loss"]), [False, False, True, True])
     np.testing.assert_array_equal(np.isnan(history["outer_loss"]), [True, True, False, False])
+
+
+def test_arrays_of_any_layout(toy):
+    X, y = toy
+    frozen = X.copy()
+    frozen.setflags(write=False)
+    expected = make().fit(X, y).decision_function(X)
+    for other in (frozen, np.asfortranarray(X), X.repeat(2, axis=1)[:, ::2], X.tolist()):
+        np.testing.assert_array_equal(make().fit(other, y).decision_function(other), expected)
+    for other in (X[::-1], pd.DataFrame(X).iloc[::-1].to_numpy()):
+        assert make().fit(other, y[::-1]).predict(other).shape == (200,)
+    frame = pd.DataFrame(X, columns=list("abcd")).iloc[::-1]
+    assert make().fit(frame, y[::-1]).predict(frame).shape == (200,)
+
+
+def test_fit_does_not_change_the_data(toy):
+    X, y = toy
+
+    class InPlace(Flat):
+        def __init__(self):
+            super().__init__(4)
+
+        def forward(self, X):
+            return super().forward(torch.relu_(X))
+
+    before = X.copy()
+    make(module=InPlace).fit(X, y).predict(X)
+    np.testing.assert_array_equal(X, before)
 
 
 # --- modules -------------------------------------------------------------------------
@@ -340,6 +369,13 @@ def test_partial_fit_continues_training(toy, variant):
     np.testing.assert_array_equal(again.decision_function(toy[0]), clf.decision_function(toy[0]))
 
 
+def test_partial_fit_checks_classes_and_forgets_the_score(toy):
+    clf = make(early_stopping=True).fit(*toy)
+    with pytest.raises(ValueError, match=r"classes holds \[5\], the classes are"):
+        clf.partial_fit(*toy, classes=[0, 5])
+    assert not hasattr(clf.partial_fit(*toy), "best_score_")
+
+
 def test_partial_fit_takes_the_rates_of_the_parameters(toy):
     clf = make().partial_fit(*toy)
     scores = clf.net_.decision_function(toy[0])
@@ -373,6 +409,76 @@ def test_partial_fit_with_another_strategy_starts_a_new_schedule(toy):
     np.testing.assert_array_equal(np.isnan(clf.history_["outer_loss"]), [True, False])
 
 
+# --- what skorch users do ---------------------------------------------------------------
+
+
+def halving(**parameters):
+    return LRScheduler("StepLR", step_size=1, gamma=0.5, **parameters)
+
+
+def test_schedulers_of_skorch_work_with_every_way_to_train(toy):
+    clf = make(callbacks=[halving()], milestones=()).fit(*toy)
+    np.testing.assert_allclose(clf.history_["lr"], [0.1, 0.05, 0.025])
+    clf.partial_fit(*toy)
+    clf.set_params(warm_start=True).fit(*toy)
+    assert clf.n_iter_ == 7
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(clf)).predict(toy[0]), clf.predict(toy[0])
+    )
+
+
+def test_a_scheduler_stays_connected_in_the_second_stage(toy):
+    clf = make(strategy="two-stage", max_epochs=6, callbacks=[halving()], milestones=())
+    lr = clf.fit(*toy).history_["lr"]
+    assert lr[3] == 0.1  # the second stage begins at the first rate
+    np.testing.assert_allclose(lr[4:] / lr[3:-1], 0.5)
+
+
+def test_a_checkpoint_of_the_first_stage_can_be_the_best(toy, tmp_path):
+    checkpoint = Checkpoint(monitor=None, load_best=True, dirname=str(tmp_path))
+    clf = make(strategy="two-stage", max_epochs=4, callbacks=[checkpoint]).fit(*toy)
+    assert clf.predict(toy[0]).shape == (200,)
+
+
+def test_early_stopping_reaches_the_second_stage(toy):
+    clf = make(strategy="two-stage", early_stopping=True, n_iter_no_change=1, max_epochs=20)
+    assert np.isfinite(clf.fit(*toy).history_["outer_loss"]).any()
+
+
+def test_parameters_from_numpy_can_be_saved(toy):
+    clf = make(
+        lr=np.float64(0.1), inner_lr=np.float32(0.1), betas=np.array([0.9, 0.9]),
+        lr_decay=np.float64(0.5), inner_steps=np.int64(2), margin=np.float64(1),
+        max_epochs=np.int64(3), batch_size=np.int64(32),
+    ).fit(*toy)  # fmt: skip
+    for other in (pickle.loads(pickle.dumps(clf)), copy.deepcopy(clf)):
+        np.testing.assert_array_equal(other.predict(toy[0]), clf.predict(toy[0]))
+
+
+def test_a_mask_of_infinities_is_no_divergence(toy):
+    class Masked(Flat):
+        def __init__(self):
+            super().__init__(4)
+            self.register_buffer("mask", torch.full((2, 2), -torch.inf))
+
+    assert make(module=Masked).fit(*toy).n_iter_ == 3
+
+
+def test_dropout_may_change_between_fits(toy):
+    clf = make(warm_start=True).fit(*toy)
+    assert clf.set_params(module__dropout=0.5).fit(*toy).n_iter_ == 6
+
+
+def test_lazy_modules_go_on(toy):
+    class Lazy(Flat):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.LazyLinear(1)
+
+    clf = make(module=Lazy).fit(*toy).partial_fit(*toy)
+    assert clf.n_iter_ == 4
+
+
 # --- bad input -----------------------------------------------------------------------
 
 
@@ -404,6 +510,14 @@ BAD_DATA = {
     ),
     "3-D": (lambda X, y: (X[:, :, None], y), r"takes X of shape \(n, n_features\).*module="),
     "lengths": (lambda X, y: (X[:-1], y), "inconsistent numbers of samples"),
+    "dates": (
+        lambda X, y: (pd.DataFrame({"a": X[:, 0], "t": pd.Timestamp("2020-01-01")}), y),
+        r"dates and durations have to be encoded as numbers: \['t'\]",
+    ),
+    "objects": (
+        lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(o=[{}] * len(X)), y),
+        r"not finite numbers: \['o'\]",
+    ),
     "NaN in y": (lambda X, y: (X, np.where(np.arange(len(y)) == 0, np.nan, y)), "y contains NaN"),
 }
 
@@ -444,6 +558,18 @@ BAD_PARAMETERS = [
     ({"n_iter_no_change": 0}, "'n_iter_no_change' parameter"),
     ({"tol": -1}, "'tol' parameter"),
     ({"callbacks": "all"}, "'callbacks' parameter"),
+    ({"callbacks": [1]}, "callbacks must be a list of skorch callbacks.*got 1"),
+    ({"callbacks": [("a",)]}, "callbacks must be a list of skorch callbacks"),
+    ({"betas": ("a", "b")}, "betas must hold numbers"),
+    ({"optimizer__eps": "x"}, "eps must hold numbers"),
+    ({"module__dropout": "a"}, "dropout must be a number"),
+    ({"module__hidden_layer_sizes": 8}, "hidden_layer_sizes must be a sequence"),
+    ({"module__n_features": 7}, "module__n_features is not a parameter"),
+    ({"inner_loss": nn.BCEWithLogitsLoss}, "inner_loss must be one of"),
+    ({"iterator_valid__batch_size": 0}, "batch_size"),
+    ({"module": Flat(7)}, "module Flat does not take a batch of shape .2, 4. and dtype"),
+    ({"module": Flat(4).double()}, "module Flat does not take a batch of shape"),
+    ({"module": Flat(4).requires_grad_(False)}, "module Flat has nothing to train"),
     ({"device": "abacus"}, "device must be 'auto', 'cpu', 'cuda'"),
     ({"device": "meta"}, "device must be 'auto', 'cpu', 'cuda'"),
     ({"device": 0}, "'device' parameter"),

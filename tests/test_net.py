@@ -153,9 +153,14 @@ def test_validation_auc_is_that_of_the_predicting_weights(toy):
         callbacks=[Score()],
         optimizer__variant="lookahead",
         optimizer__inner_lr=3.0,
+        milestones=(),
     )
     fit(net, toy)
     np.testing.assert_allclose(net.history[:, "valid_roc_auc"], scores)
+    inner_point = net.optimizer_.state[net.module_.weight]["inner_point"]
+    assert torch.equal(net.module_.weight, inner_point)
+    net.optimizer_.train()
+    assert not torch.allclose(net.module_.weight, inner_point, atol=0.1)
 
 
 def auc_score(net, dataset, y):
@@ -168,6 +173,8 @@ def test_callbacks_of_skorch_work(toy, tmp_path):
         callbacks=[
             Checkpoint(monitor="valid_roc_auc_best", dirname=str(tmp_path), load_best=False),
             EpochScoring(auc_score, name="auc", lower_is_better=False, use_caching=False),
+            EpochScoring("roc_auc", name="again", lower_is_better=False),
+            EpochScoring("accuracy", name="train_accuracy", lower_is_better=False, on_train=True),
             GradientNormClipping(0.1),
             LRScheduler("StepLR", step_size=1, gamma=0.5),
         ],
@@ -176,6 +183,9 @@ def test_callbacks_of_skorch_work(toy, tmp_path):
     fit(net, toy)
     np.testing.assert_allclose(net.history[:, "lr"], 0.1 * 0.5 ** np.arange(4))
     np.testing.assert_allclose(net.history[:, "auc"], net.history[:, "valid_roc_auc"])
+    np.testing.assert_allclose(net.history[:, "again"], net.history[:, "valid_roc_auc"])
+    assert min(net.history[:, "train_accuracy"]) > 0.3
+    assert net.optimizer_.param_groups[0]["inner_lr"] is None  # decays with lr
     assert (tmp_path / "params.pt").exists()
     assert net.history[0, "valid_roc_auc_best"] is True
 
@@ -293,11 +303,106 @@ def test_copies_predict_and_train_as_the_original(toy, parameters, copier):
     assert torch.equal(torch.get_rng_state(), before)
     X = toy[0]
     np.testing.assert_array_equal(other.decision_function(X), net.decision_function(X))
-    assert other.history[:, "inner_loss" if "two" not in str(parameters) else "train_loss"]
+    assert other.history[:, "train_loss"] == net.history[:, "train_loss"]
     assert len(other.history) == 4
     for one in (net, other):
         fit(one, toy)
     np.testing.assert_array_equal(other.decision_function(X), net.decision_function(X))
+
+
+def test_calls_of_partial_fit_see_all_the_data(toy):
+    X, y = toy
+    seen = set()
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            seen.update(batch[0][:, 1].tolist())
+
+    net = make_net(callbacks=[Watch()], sampling_rate=0.5, max_epochs=1)
+    for _ in range(12):
+        net.partial_fit(X, 1 - y)
+    assert len(seen) > 190
+
+
+def test_set_params_of_an_initialized_net(toy):
+    net = make_net().set_params(strategy="auc", max_epochs=4, milestones=(0.5,), lr_decay=0.5)
+    counter = PhaseCounter()
+    net.set_params(callbacks=[counter])
+    net.initialize_callbacks()
+    fit(net, toy)
+    assert str(counter) == "o" * 16
+    np.testing.assert_allclose(net.history[:, "lr"], [0.1, 0.1, 0.05, 0.05])
+    net.set_params(strategy="compositional", optimizer__variant="lookahead", lr=0.01)
+    assert net.optimizer_.variant == "lookahead"
+    assert net.optimizer_.param_groups[0]["lr"] == 0.01
+    with pytest.raises(ValueError, match="strategy must be one of"):
+        net.set_params(strategy="hope")
+
+
+def test_parameters_of_two_stages_load_into_a_new_net(toy, tmp_path):
+    files = {f"f_{part}": tmp_path / part for part in ("params", "optimizer", "criterion")}
+    net = fit(make_net(strategy="two-stage"), toy)
+    net.save_params(**files)
+    other = make_net(strategy="two-stage")
+    other.load_params(**files)
+    assert not other.optimizer_.pretraining
+    np.testing.assert_array_equal(other.decision_function(toy[0]), net.decision_function(toy[0]))
+
+
+class Interrupt(Callback):
+    """Ctrl-C after so many losses."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.after -= 1
+        if self.after == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [1, 2, 5, 6, 12])
+def test_an_interrupt_inside_an_epoch(toy, after):
+    net = make_net(
+        callbacks=[Interrupt(after)],
+        optimizer__variant="lookahead",
+        optimizer__inner_lr=2.0,
+    )
+    fit(net, toy)
+    assert len(net.history) == (after - 1) // 8
+    if after > 2:
+        inner_point = net.optimizer_.state[net.module_.weight]["inner_point"]
+        assert torch.equal(net.module_.weight, inner_point)
+    counter = PhaseCounter()
+    net.set_params(callbacks=[counter])
+    net.initialize_callbacks()
+    fit(net, toy)
+    assert str(counter) == "io" * 16
+
+
+def test_an_attribute_of_the_user_does_not_hinder_pickling(toy):
+    net = fit(make_net(), toy)
+    net.note = "mine"
+    assert len(pickle.loads(pickle.dumps(net)).history) == 4
+
+
+def test_exact_hypergradient_counts_a_batch_once_in_running_statistics(toy):
+    class Normal(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+        def forward(self, X):
+            return self.layers(X)
+
+    counts = []
+    for hypergradient in ("first-order", "exact"):
+        net = CompositionalAUCNet(
+            Normal, optimizer__variant="lookahead", optimizer__hypergradient=hypergradient,
+            max_epochs=2, verbose=0,
+        ).fit(*toy)  # fmt: skip
+        counts.append(net.module_.layers[0].num_batches_tracked.item())
+    assert counts[0] == counts[1] == 2 * 2 * 2
 
 
 def test_an_unfitted_net_pickles():

@@ -1,10 +1,12 @@
 import copy
+import io
 import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from reference import ReferencePDSCA
@@ -511,17 +513,20 @@ def test_stopped_and_continued_in_a_new_process_is_never_stopped(
     assert_states_equal(continued, [part.state_dict() for part in whole])
 
 
-@pytest.mark.parametrize("stop", range(1, 21))
-def test_any_step_is_a_good_one_to_stop_at(stop):
-    options = {"variant": "alternating", "adaptive": False, "hypergradient": "first-order"}
+@pytest.mark.parametrize("stop", range(2, 21, 2))
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_any_batch_is_a_good_one_to_stop_after(stop, variant, adaptive):
+    stop += variant == "alternating"  # there a batch is one step, here two
+    options = {"variant": variant, "adaptive": adaptive, "hypergradient": "first-order"}
     whole = make_training(seed=1, **options)
-    run(whole, 21)
+    run(whole, 22)
     stopped = make_training(seed=1, **options)
     run(stopped, stop)
     continued = make_training(seed=2, **options)
     for part, other in zip(continued, stopped, strict=True):
         part.load_state_dict(other.state_dict())
-    run(continued, 21 - stop)
+    run(continued, 22 - stop)
     states = [[part.state_dict() for part in parts] for parts in (continued, whole)]
     assert_states_equal(*states)
 
@@ -567,13 +572,117 @@ def test_a_state_of_another_variant_is_refused(network):
         ({"inner_steps": 1.5}, "inner_steps must"),
         ({"inner_steps": -1}, "inner_steps must"),
         ({"inner_steps": 2, "variant": "lookahead"}, "takes inner_steps=1"),
-        ({"loss": None}, "needs inner_steps=0"),
+        ({"lr": "fast"}, "lr must"),
+        ({"betas": 0.9}, "betas must"),
+        ({"betas": (0.9, None)}, "betas must"),
+        ({"beta2": None}, "beta2 must"),
     ],
 )
 def test_arguments_are_checked(network, arguments, message):
     arguments = {"loss": CompositionalAUCLoss(), **arguments}
     with pytest.raises(ValueError, match=message):
         PDSCA(network.parameters(), **arguments)
+
+
+def test_numbers_of_numpy_and_torch_become_those_of_python(network):
+    optimizer = PDSCA(
+        network.parameters(), CompositionalAUCLoss(), lr=torch.tensor(1.0),
+        inner_lr=np.float32(0.5), betas=np.array([0.5, 0.5]), inner_steps=np.int64(2),
+    )  # fmt: skip
+    optimizer.restart_stage(np.float64(0.1))
+    buffer = io.BytesIO()
+    torch.save(optimizer.state_dict(), buffer)
+    buffer.seek(0)
+    state = torch.load(buffer, weights_only=True)
+    assert [group["lr"] for group in state["param_groups"]] == pytest.approx([0.1, 0.1])
+    assert type(state["schedule"]["inner_steps"]) is int
+
+
+def test_sparse_gradients_are_refused():
+    embedding = torch.nn.Embedding(4, 1, sparse=True)
+    loss = CompositionalAUCLoss()
+    optimizer = PDSCA(embedding.parameters(), loss)
+    loss(embedding(torch.arange(4)), torch.tensor([0, 1, 0, 1]), phase="inner").backward()
+    with pytest.raises(ValueError, match="sparse gradients are not supported"):
+        optimizer.step()
+
+
+def test_half_precision_logits_are_compared_in_the_precision_of_the_loss():
+    for n_members in (None, 2):
+        loss = CompositionalAUCLoss(n_members=n_members)
+        logits = torch.ones(4, 2 if n_members else 1, dtype=torch.bfloat16)
+        assert loss(logits, torch.tensor([0, 1, 0, 1]), phase="outer").dtype == torch.float32
+
+
+def test_the_dual_rate_is_that_of_its_own_group(network, batch):
+    loss = CompositionalAUCLoss().double()
+    groups = [{"params": network.parameters(), "lr": 0.3}]
+    optimizer = PDSCA(groups, loss, lr=0.05, inner_steps=0)
+    take_step(network, loss, optimizer, *batch)
+    expected = 2 * 0.05 * (1 + loss.b - loss.a)
+    torch.testing.assert_close(loss.alpha, expected.detach())
+
+
+def test_pretraining_leaves_the_dual_problem_alone_and_ends_afresh(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss, lr=0.2, inner_steps=0, pretraining=True)
+    plain = copy.deepcopy(network)
+    sgd = torch.optim.SGD(plain.parameters(), lr=0.2, momentum=0.1, dampening=0.1)
+    for group in optimizer.param_groups:
+        group.update(weight_decay=0, epoch_decay=0)
+    for _ in range(5):
+        take_step(network, loss, optimizer, *batch)
+        sgd.zero_grad()
+        loss(plain(batch[0]), batch[1], phase="inner").backward()
+        sgd.step()
+    torch.testing.assert_close(flat(network.parameters()), flat(plain.parameters()))
+    assert [value.item() for value in dual_state(loss)] == [0, 0, 0]
+    optimizer.restart_stage(0.1)
+    optimizer.start_auc_stage()
+    assert (optimizer.phase, optimizer.param_groups[0]["lr"]) == ("outer", pytest.approx(0.2))
+    take_step(network, loss, optimizer, *batch)
+    assert loss.alpha > 0
+
+
+def test_weights_loaded_in_eval_mode_are_where_training_goes_on(network, batch):
+    loss, optimizer = lookahead(network, hypergradient="first-order")
+    for _ in range(4):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    loaded = {name: value + 1 for name, value in network.state_dict().items()}
+    network.load_state_dict(loaded)
+    optimizer.train()
+    torch.testing.assert_close(dict(network.state_dict()), loaded)
+
+
+def test_frozen_parameters_stay(network, batch):
+    loss, optimizer = lookahead(network, hypergradient="first-order")
+    for t in range(8):
+        if t == 4:
+            network[0].requires_grad_(False)
+            frozen = flat(network[0].parameters())
+        take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    torch.testing.assert_close(flat(network[0].parameters()), frozen, atol=0, rtol=0)
+
+
+def test_a_dropped_iteration_leaves_the_primal_point(network, batch):
+    loss, optimizer = lookahead(network)
+    for _ in range(2):
+        take_step(network, loss, optimizer, *batch)
+    start = flat(network.parameters())
+    optimizer.drop_iteration()  # between iterations there is none to drop
+    take_step(network, loss, optimizer, *batch)
+    assert not torch.equal(flat(network.parameters()), start)
+    optimizer.drop_iteration()
+    torch.testing.assert_close(flat(network.parameters()), start, atol=0, rtol=0)
+    assert optimizer.phase == "inner"
+
+
+def test_a_state_of_another_optimizer_is_refused(network):
+    state = torch.optim.SGD(network.parameters(), lr=0.1).state_dict()
+    with pytest.raises(ValueError, match="of another optimizer"):
+        PDSCA(network.parameters(), CompositionalAUCLoss()).load_state_dict(state)
 
 
 def test_a_bad_group_is_not_added(network):

@@ -138,5 +138,8 @@ def test_arguments_are_checked(arguments, message):
 
 def test_a_state_of_other_data_is_refused():
     state = StratifiedBatchSampler(labels(3, 7), 4).state_dict()
-    with pytest.raises(ValueError, match=r"of 3 positives and 7 negatives.*has 4 and 6"):
-        StratifiedBatchSampler(labels(4, 6), 4).load_state_dict(state)
+    for other in (labels(4, 6), labels(3, 7)[::-1]):
+        with pytest.raises(ValueError, match="of other data"):
+            StratifiedBatchSampler(other, 4).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"with \[1, 3\] positives and negatives.*\[2, 4\]"):
+        StratifiedBatchSampler(labels(3, 7), 6).load_state_dict(state)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from skorch.dataset import ValidSplit
+from torch import nn
+
+from skdam import CompositionalAUCNet
+from skdam.callbacks import EarlyStoppingAUC
+
+
+def fit(toy, callback, **parameters):
+    return CompositionalAUCNet(
+        nn.Linear,
+        module__in_features=4,
+        module__out_features=1,
+        callbacks=[callback],
+        random_state=0,
+        verbose=0,
+        **({"train_split": ValidSplit(4, stratified=True), "max_epochs": 30} | parameters),
+    ).fit(*toy)
+
+
+def test_early_stopping_returns_to_the_best_epoch(toy):
+    callback = EarlyStoppingAUC(n_iter_no_change=3)
+    net = fit(toy, callback, lr=0.5)
+    aucs = net.history[:, "valid_roc_auc"]
+    assert callback.best_score_ == max(aucs)
+    assert callback.best_epoch_ == 1 + int(np.argmax(aucs))
+    steps = net.optimizer_.state_dict()["schedule"]["steps"]
+    assert steps == 2 * callback.best_epoch_  # of the batches of an epoch of 150 examples
+
+
+def test_early_stopping_counts_from_the_second_of_two_stages(toy):
+    callback = EarlyStoppingAUC(n_iter_no_change=2)
+    net = fit(toy, callback, strategy="two-stage", lr=0.5)
+    assert callback.best_epoch_ > 15
+    assert not net.optimizer_.pretraining
+
+
+def test_early_stopping_says_that_it_needs_validation_data(toy):
+    with pytest.raises(ValueError, match="needs validation data: set train_split"):
+        fit(toy, EarlyStoppingAUC(), train_split=None)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("compositional", [1, 1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ("two-stage", [1, 0.5, 0.25, 1, 1, 0.5, 0.25]),  # shares of 3 epochs, then of 4
+    ],
+)
+def test_stages_restart_at_rounded_shares_of_the_epochs(toy, strategy, expected):
+    net = fit(
+        toy, EarlyStoppingAUC(100), strategy=strategy, max_epochs=7, milestones=(0.4, 0.7),
+        lr=1.0, lr_decay=0.5,
+    )  # fmt: skip
+    np.testing.assert_allclose(net.history[:, "lr"], expected)
