@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
@@ -24,24 +23,6 @@ def two_classes(y: Any) -> np.ndarray:
     if len(classes) < 2:
         raise ValueError(f"y must hold two classes, got one class: {classes.tolist()}.")
     return classes
-
-
-def resolve_device(device: str) -> str:
-    """Return the name of a device that is there, or raise."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        parsed = torch.device(device)
-    except RuntimeError:
-        parsed = None
-    if parsed is None or parsed.type not in ("cpu", "cuda"):
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.")
-    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={device!r} is not there: torch sees {torch.cuda.device_count()} CUDA "
-            "devices. Use 'auto' or 'cpu'."
-        )
-    return device
 
 
 def accepted_parameters(target: Any) -> set[str] | None:

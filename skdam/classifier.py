@@ -10,7 +10,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -22,12 +21,12 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader
 
+from skdam._device import forked_rng, resolve_device
 from skdam._prefixed import PrefixedParametersMixin
 from skdam._validation import (
     accepted_parameters,
     check_example_shape,
     refuse_dates,
-    resolve_device,
     two_classes,
     unusable_columns,
 )
@@ -35,7 +34,7 @@ from skdam.callbacks import EarlyStoppingAUC
 from skdam.data import InMemoryDataset
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
 from skdam.modules import TabularMLP
-from skdam.net import STRATEGIES, CompositionalAUCNet, cuda_devices
+from skdam.net import STRATEGIES, CompositionalAUCNet
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS
 
 _INFERENCE_BATCH_SIZE = 1024
@@ -315,7 +314,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """
         with self._all_or_nothing():
             self._check_parameters()
-            previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
+            previous = getattr(self, "net_", None) if self.warm_start else None
             data, targets = self._check_fit_data(X, y, reset=previous is None)
             self._rng = _new_rng(self.random_state)
             callbacks: list[Any] = []
@@ -326,16 +325,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 data, targets = data[train], targets[train]
                 stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
                 callbacks.append(("early_stopping", stop))
-            net = self._make_net(data, callbacks=callbacks, train_split=train_split)
-            with self._seeded(net):
-                net.initialize()
-                self._check_callback_names(net)
-                if previous is None:
-                    _fit_statistics(net, data)
-                else:
-                    net.continue_from(previous, restart=True)
-                net.partial_fit(data, targets)
-            self._keep(net, data, targets)
+            self._train(
+                data, targets, previous, restart=True, callbacks=callbacks, train_split=train_split
+            )
             if self.early_stopping and stop.best_epoch_:
                 self.best_score_ = float(stop.best_score_)
         return self
@@ -367,16 +359,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             previous = getattr(self, "net_", None)
             data, targets = self._check_fit_data(X, y, reset=previous is None, classes=classes)
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            net = self._make_net(data, milestones=())
-            with self._seeded(net):
-                net.initialize()
-                self._check_callback_names(net)
-                if previous is None:
-                    _fit_statistics(net, data)
-                else:
-                    net.continue_from(previous)
-                net.partial_fit(data, targets, epochs=1)
-            self._keep(net, data, targets)
+            self._train(data, targets, previous, epochs=1, milestones=())
         return self
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
@@ -607,20 +590,29 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             **parameters,
         )
 
-    @contextmanager
-    def _seeded(self, net: CompositionalAUCNet) -> Iterator[None]:
-        seed = int(self._rng.randint(_SEED_BOUND))
-        devices = cuda_devices(net.device)
-        with torch.random.fork_rng(devices=devices):
-            torch.default_generator.manual_seed(seed)
-            for index in devices:
-                torch.cuda.default_generators[index].manual_seed(seed)
-            yield
-
-    def _keep(self, net: CompositionalAUCNet, X: np.ndarray, targets: np.ndarray) -> None:
+    def _train(
+        self,
+        data: np.ndarray,
+        targets: np.ndarray,
+        previous: CompositionalAUCNet | None,
+        *,
+        restart: bool = False,
+        epochs: int | None = None,
+        **parameters: Any,
+    ) -> None:
+        """Train a new net, from the weights of a previous one if there is one, and keep it."""
+        net = self._make_net(data, **parameters)
+        with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
+            net.initialize()
+            self._check_callback_names(net)
+            if previous is not None:
+                net.continue_from(previous, restart=restart)
+            elif hasattr(net.module_, "fit_statistics"):
+                net.module_.fit_statistics(InMemoryDataset(data).X)
+            net.partial_fit(data, targets, epochs=epochs)
         net.train_split = None  # it holds the validation data
         self.__dict__.pop("best_score_", None)
-        self.offset_ = _middle_logit(net, X, targets)
+        self.offset_ = _middle_logit(net, data, targets)
         self.net_ = net
         self.n_iter_ = len(net.history)
         self.history_ = _history_arrays(net.history)
@@ -639,11 +631,6 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCCla
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def _fit_statistics(net: CompositionalAUCNet, X: np.ndarray) -> None:
-    if hasattr(net.module_, "fit_statistics"):
-        net.module_.fit_statistics(InMemoryDataset(X).X)
 
 
 def _middle_logit(net: CompositionalAUCNet, X: np.ndarray, targets: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import skorch
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
 
 class InMemoryDataset(skorch.dataset.Dataset):
@@ -33,6 +34,23 @@ class InMemoryDataset(skorch.dataset.Dataset):
 def keep_batch(batch: Any) -> Any:
     """Collate what :class:`InMemoryDataset` returns, which is a batch already."""
     return batch
+
+
+def reads_batches(dataset: Any) -> bool:
+    """Return whether a dataset is in memory, as a whole or as a part of one that is."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return isinstance(dataset, InMemoryDataset)
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """Return the targets of a dataset: its ``y`` or, without one, those of its items."""
+    if isinstance(dataset, Subset):
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    labels = getattr(dataset, "y", None)
+    if labels is None:
+        labels = [dataset[index][1] for index in range(len(dataset))]
+    return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
 
 
 def _to_tensor(values: np.ndarray | Tensor) -> Tensor:

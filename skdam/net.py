@@ -6,8 +6,7 @@ import copy
 import inspect
 import io
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -21,10 +20,11 @@ from skorch.history import History
 from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
+from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
-from skdam.data import InMemoryDataset, keep_batch
+from skdam.data import InMemoryDataset, keep_batch, labels_of, reads_batches
 from skdam.losses import CompositionalAUCLoss
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
@@ -182,7 +182,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
         # a loader without a generator of its own draws from the global one
         kwargs.setdefault("generator", torch.Generator())
-        if isinstance(_unwrap(dataset), InMemoryDataset):
+        if reads_batches(dataset):
             kwargs.setdefault("collate_fn", keep_batch)
         batch_size = kwargs.pop("batch_size", self.batch_size)
         if batch_size == -1:
@@ -190,7 +190,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if not training:
             return self.iterator_valid(dataset, batch_size=batch_size, **kwargs)
         self.sampler_ = StratifiedBatchSampler(
-            _labels(dataset),
+            labels_of(dataset),
             batch_size,
             sampling_rate=self.sampling_rate,
             random_state=self._sampler_seed(),
@@ -403,11 +403,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         fitted = state.pop("fitted", None)
-        state["device"] = _present_device(state["device"])
+        state["device"] = present_device(state["device"])
         self.__init__(**state)  # type: ignore[misc]
         if fitted is None:
             return
-        with torch.random.fork_rng(devices=cuda_devices(self.device)):
+        with forked_rng(self.device):
             self.initialize()
         for row in fitted["history"]:
             self.history.append({**row, "batches": []})
@@ -421,7 +421,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         phase = optimizer.phase
         exact = optimizer.hypergradient == "exact"
         if exact and phase == "inner":
-            self._inner_rng_state_ = _rng_state(self.device)
+            self._inner_rng_state_ = get_rng_state(self.device)
         optimizer.zero_grad()
         step = self.train_step_single(batch, **fit_params)
         self.notify(
@@ -446,7 +446,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         # the Hessian must be that of the very function whose gradient led to u
-        with _rng_state_set(self._inner_rng_state_, self.device):
+        with forked_rng(self.device, state=self._inner_rng_state_):
             logits = self.infer(batch[0], **fit_params)
         return self.criterion_(logits, to_tensor(batch[1], device=self.device), phase="inner")
 
@@ -468,50 +468,6 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             f"training diverged in epoch {len(self.history)}: {what} with {rates}. Use a smaller "
             "lr, or features of a smaller range."
         )
-
-
-def cuda_devices(device: str) -> list[int]:
-    """Return the indices of the CUDA generators that computing on a device draws from."""
-    parsed = torch.device(device)
-    if parsed.type != "cuda":
-        return []
-    return [torch.cuda.current_device() if parsed.index is None else parsed.index]
-
-
-def _present_device(device: str) -> str:
-    parsed = torch.device(device)
-    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
-def _rng_state(device: str) -> tuple[Tensor, list[Tensor]]:
-    return torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in cuda_devices(device)]
-
-
-@contextmanager
-def _rng_state_set(state: tuple[Tensor, list[Tensor]], device: str) -> Iterator[None]:
-    devices = cuda_devices(device)
-    with torch.random.fork_rng(devices=devices):
-        torch.set_rng_state(state[0])
-        for index, cuda_state in zip(devices, state[1], strict=True):
-            torch.cuda.set_rng_state(cuda_state, index)
-        yield
-
-
-def _unwrap(dataset: Any) -> Any:
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return dataset
-
-
-def _labels(dataset: Any) -> np.ndarray:
-    if isinstance(dataset, Subset):
-        return _labels(dataset.dataset)[np.asarray(dataset.indices)]
-    labels = getattr(dataset, "y", None)
-    if labels is None:
-        labels = [dataset[index][1] for index in range(len(dataset))]
-    return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
 
 
 def _plain(state: Any) -> Any:

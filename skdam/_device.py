@@ -1,0 +1,68 @@
+"""Devices, and the generators that computing on them draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+RngState = tuple[Tensor, list[Tensor]]
+
+
+def resolve_device(device: str) -> str:
+    """Return the name of a device that is there, or raise."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        parsed = torch.device(device)
+    except RuntimeError:
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.")
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} is not there: torch sees {torch.cuda.device_count()} CUDA "
+            "devices. Use 'auto' or 'cpu'."
+        )
+    return device
+
+
+def present_device(device: str) -> str:
+    """Return the device or, for a CUDA device that is not there, the next best."""
+    parsed = torch.device(device)
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def get_rng_state(device: str) -> RngState:
+    """Return the states of the generators that computing on a device draws from."""
+    return torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in _cuda_indices(device)]
+
+
+@contextmanager
+def forked_rng(
+    device: str, *, seed: int | None = None, state: RngState | None = None
+) -> Iterator[None]:
+    """Put torch's generators back at the end; begin with a seed or a state, if given."""
+    indices = _cuda_indices(device)
+    with torch.random.fork_rng(devices=indices):
+        if seed is not None:
+            # torch.manual_seed would seed the CUDA devices that are not in use as well
+            torch.default_generator.manual_seed(seed)
+            for index in indices:
+                torch.cuda.default_generators[index].manual_seed(seed)
+        if state is not None:
+            torch.set_rng_state(state[0])
+            for index, cuda_state in zip(indices, state[1], strict=True):
+                torch.cuda.set_rng_state(cuda_state, index)
+        yield
+
+
+def _cuda_indices(device: str) -> list[int]:
+    parsed = torch.device(device)
+    if parsed.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if parsed.index is None else parsed.index]
