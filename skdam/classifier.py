@@ -35,7 +35,7 @@ from skdam.data import InMemoryDataset
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
 from skdam.modules import TabularMLP
 from skdam.net import STRATEGIES, CompositionalAUCNet
-from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS
+from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
 _INFERENCE_BATCH_SIZE = 1024
 _OFFSET_ROWS = 10_000
@@ -448,13 +448,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 f"module must be an nn.Module subclass, an instance of one or None, got {module!r}."
             )
         self._validate_params()
-        if self.hypergradient == "exact" and self.variant != "lookahead":
-            raise ValueError(
-                "hypergradient='exact' needs variant='lookahead', got "
-                f"variant={self.variant!r}, which has no hypergradient."
-            )
-        if self.variant == "lookahead" and self.inner_steps != 1:
-            raise ValueError(f"variant='lookahead' takes inner_steps=1, got {self.inner_steps}.")
+        # here as well as in the optimizer, which strategies other than the composition set up
+        check_composition(self.variant, self.inner_steps, self.hypergradient)
         if isinstance(module, nn.Module) and self._prefixed("module"):
             raise ValueError(
                 f"module is an instance, so that {', '.join(self._prefixed('module'))} "
@@ -519,10 +514,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             )
         if reset:
             self._example_shape = data.shape[1:]
-            self.classes_ = two_classes(labels if classes is None else classes)
         check_example_shape(data, self._example_shape)
-        for name, values in (("y", labels), ("classes", classes)):
-            unknown = set() if values is None else set(two_classes(values)) - set(self.classes_)
+        named = {} if classes is None else {"classes": two_classes(classes)}
+        named["y"] = two_classes(labels)
+        if reset:
+            self.classes_ = next(iter(named.values()))
+        for name, values in named.items():
+            unknown = set(values) - set(self.classes_)
             if unknown:
                 raise ValueError(
                     f"{name} holds {np.sort(list(unknown)).tolist()}, the classes are "

@@ -204,7 +204,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         # of a copy: a module may work in place
         some = InMemoryDataset(X[:2]).X.clone()
         name = type(self.module_).__name__
-        self.get_iterator(InMemoryDataset(some))
+        self.get_iterator(InMemoryDataset(some))  # raises now if it would after the training
         self._set_training(False)
         try:
             output = self.infer(some)

@@ -124,7 +124,7 @@ class PDSCA(torch.optim.Optimizer):
         beta2: float = 1e-3,
         eps: float = 1e-8,
     ) -> None:
-        _check_composition(variant, inner_steps, hypergradient)
+        check_composition(variant, inner_steps, hypergradient)
         self.loss = loss
         self.variant = variant
         self.inner_steps = int(inner_steps)
@@ -251,8 +251,8 @@ class PDSCA(torch.optim.Optimizer):
     def eval(self) -> None:
         """Give the network the weights that predict: ``u`` if lookahead, else no change."""
         # between its two phases a lookahead network holds the inner point anyway
-        at_rest = self.phase == "inner" and not self.pretraining
-        if self.variant == "lookahead" and at_rest and not self._at_inner_point:
+        at_rest = self.phases_per_batch == 2 and self.phase == "inner"
+        if at_rest and not self._at_inner_point:
             for parameter, state in self._trained():
                 if "inner_point" in state:
                     state["primal"] = parameter.clone()
@@ -517,7 +517,8 @@ def _extend_stage_average(states: list[dict[str, Any]], parameters: list[Tensor]
     torch._foreach_add_(averages, change)
 
 
-def _check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:
+def check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:
+    """Raise unless these parameters of :class:`PDSCA` go together."""
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}.")
     if hypergradient not in HYPERGRADIENTS:

@@ -66,6 +66,12 @@ def test_golden_trajectories(case):
     assert compared == len(case["snapshots"]) == 5
 
 
+def beside(network, kind, options):
+    """A copy of the network, with a loss and an optimizer of its own."""
+    module, loss = copy.deepcopy(network), CompositionalAUCLoss(0.9).double()
+    return module, loss, kind(module.parameters(), loss, **options)
+
+
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize(
     ("variant", "inner_steps"),
@@ -84,10 +90,7 @@ def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, ada
         "adaptive": adaptive,
     }
     X, y = batch
-    sides = []
-    for kind in (PDSCA, ReferencePDSCA):
-        module, loss = copy.deepcopy(network), CompositionalAUCLoss(0.9).double()
-        sides.append((module, loss, kind(module.parameters(), loss, **options)))
+    sides = [beside(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
     for t in range(100):
         if t in (40, 70):
             for *_, optimizer in sides:
@@ -98,13 +101,8 @@ def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, ada
             loss.zero_grad()
             loss(module(X[rows]), y[rows], phase=optimizer.phase).backward()
             optimizer.step()
-        (ours, our_loss, _), (twin, twin_loss, _) = sides
-        torch.testing.assert_close(
-            [*ours.parameters(), *dual_state(our_loss)],
-            [*twin.parameters(), *dual_state(twin_loss)],
-            atol=1e-10,
-            rtol=1e-10,
-        )
+        ours, twin = ([*m.parameters(), *dual_state(loss)] for m, loss, _ in sides)
+        torch.testing.assert_close(ours, twin, atol=1e-10, rtol=1e-10)
 
 
 class Branches(torch.nn.Module):
@@ -131,10 +129,7 @@ def test_parameters_without_a_gradient_in_some_steps(batch, variant, inner_steps
         torch.default_generator.manual_seed(0)
         network = Branches()
     X, y = batch
-    sides = []
-    for kind in (PDSCA, ReferencePDSCA):
-        module, loss = copy.deepcopy(network), CompositionalAUCLoss().double()
-        sides.append((module, loss, kind(module.parameters(), loss, **options)))
+    sides = [beside(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
     for t in range(60):
         for module, loss, optimizer in sides:
             if t == 30:
@@ -144,13 +139,8 @@ def test_parameters_without_a_gradient_in_some_steps(batch, variant, inner_steps
             loss.zero_grad()
             loss(module(X), y, phase=optimizer.phase).backward()
             optimizer.step()
-        (ours, our_loss, _), (twin, twin_loss, _) = sides
-        torch.testing.assert_close(
-            [*ours.parameters(), *dual_state(our_loss)],
-            [*twin.parameters(), *dual_state(twin_loss)],
-            atol=1e-10,
-            rtol=1e-10,
-        )
+        ours, twin = ([*m.parameters(), *dual_state(loss)] for m, loss, _ in sides)
+        torch.testing.assert_close(ours, twin, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("inner", [(0, 1), (0,)])
@@ -163,18 +153,10 @@ def test_exact_step_with_parameters_that_only_one_loss_reaches(batch, inner, out
     loss, optimizer = lookahead(network)
     start = flat(network.parameters())
 
-    def value(vector, taken, phase):
-        network.taken = taken
-        names = [name for name, _ in network.named_parameters()]
-        shapes = [p.shape for p in network.parameters()]
-        parts = vector.split([shape.numel() for shape in shapes])
-        weights = {n: p.reshape(s) for n, p, s in zip(names, parts, shapes, strict=True)}
-        return loss(torch.func.functional_call(network, weights, (X,)), y, phase=phase)
+    def take(phase):
+        network.taken = inner if phase == "inner" else outer
 
-    def objective(vector):
-        slope = torch.func.grad(lambda v: value(v, inner, "inner"))(vector)
-        return value(vector - 0.5 * slope, outer, "outer")
-
+    _, _, objective = composed(network, loss, X, y, 0.5, before=take)
     expected = torch.func.grad(objective)(start)
     for taken in (inner, outer):
         network.taken = taken
@@ -227,7 +209,7 @@ def flat(tensors):
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
-def composed(network, loss, X, y, inner_lr, clip_value=float("inf")):
+def composed(network, loss, X, y, inner_lr, clip_value=float("inf"), before=lambda phase: None):
     """F(w - inner_lr * clip(grad L(w))) as a function of the weights, in one vector."""
     names = [name for name, _ in network.named_parameters()]
     shapes = [p.shape for p in network.parameters()]
@@ -236,13 +218,16 @@ def composed(network, loss, X, y, inner_lr, clip_value=float("inf")):
         parts = vector.split([shape.numel() for shape in shapes])
         return {n: p.reshape(s) for n, p, s in zip(names, parts, shapes, strict=True)}
 
-    def inner(vector):
+    def evaluate(vector, phase):
+        before(phase)
         logits = torch.func.functional_call(network, unflatten(vector), (X,))
-        return loss(logits, y, phase="inner")
+        return loss(logits, y, phase=phase)
+
+    def inner(vector):
+        return evaluate(vector, "inner")
 
     def outer(vector):
-        logits = torch.func.functional_call(network, unflatten(vector), (X,))
-        return loss(logits, y, phase="outer")
+        return evaluate(vector, "outer")
 
     def objective(vector):
         slope = torch.func.grad(inner)(vector).clamp(-clip_value, clip_value)
