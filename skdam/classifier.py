@@ -37,7 +37,11 @@ from skdam.modules import TabularMLP
 from skdam.net import STRATEGIES, CompositionalAUCNet
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
+_AUTO_BATCH_SIZES = (64, 1024)
+_BATCHES_OF_MUCH_DATA = 128
 _INFERENCE_BATCH_SIZE = 1024
+_LEAST_BATCHES = 300
+_LEAST_EPOCHS = 20
 _OFFSET_ROWS = 10_000
 _SEED_BOUND = np.iinfo(np.int32).max
 _LOADER_RESERVED = {"dataset", "batch_sampler", "sampler", "shuffle", "drop_last", "generator"}
@@ -105,13 +109,18 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Shares of the epochs, in (0, 1), at which both learning rates decay.
     lr_decay : float, default=0.1
         Factor of the learning rates at a milestone, in (0, 1].
-    max_epochs : int, default=50
-        Passes over the data, >= 1.
-    batch_size : int, default=128
-        Examples in a batch, >= 2; at most all.
-    sampling_rate : float or "auto", default="auto"
+    max_epochs : int or "auto", default="auto"
+        Passes over the data, >= 1. "auto" is 20, and on little data as many as it takes
+        for 300 batches.
+    batch_size : int or "auto", default="auto"
+        Examples in a batch, >= 2; at most all. "auto" is 64 or, where that is more, a 128th
+        of the data, up to 1024.
+    sampling_rate : float or "auto", default=0.5
         Share of positives in a training batch, in (0, 1). "auto" is the share in the
         data, brought into [0.25, 0.75].
+    n_members : int or None, default=None
+        Members of the ensemble that the network is, >= 1, for a module with a parameter of
+        that name. None leaves it to the module: 8 for :class:`~skdam.TabularMLP`.
     early_stopping : bool, default=False
         Whether to set aside a stratified part of the data, stop when its ROC AUC
         stalls, and keep the weights of the best epoch.
@@ -215,9 +224,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         "clip_value": [Interval(Real, 0, None, closed="neither")],
         "milestones": ["array-like"],
         "lr_decay": [Interval(Real, 0, 1, closed="right")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
+        "n_members": [None, Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -247,9 +257,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         clip_value: float = 1.0,
         milestones: Sequence[float] = (0.5, 0.75),
         lr_decay: float = 0.1,
-        max_epochs: int = 50,
-        batch_size: int = 128,
-        sampling_rate: float | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        sampling_rate: float | str = 0.5,
+        n_members: int | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -279,6 +290,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.sampling_rate = sampling_rate
+        self.n_members = n_members
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -455,6 +467,14 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 f"module is an instance, so that {', '.join(self._prefixed('module'))} "
                 "(prefixed with module__) cannot be set; pass the class instead."
             )
+        if self.n_members is not None:
+            is_instance = isinstance(module, nn.Module)
+            takes = set() if is_instance else accepted_parameters(module or TabularMLP)
+            if takes is not None and "n_members" not in takes:
+                raise ValueError(
+                    f"n_members={self.n_members!r} needs a module class with a parameter of that "
+                    f"name, got {module!r}; leave it None."
+                )
         for callback in self.callbacks or ():
             kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
             kind = kind if isinstance(kind, type) else type(kind)
@@ -463,7 +483,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                     "callbacks must be a list of skorch callbacks, alone or in pairs of a name and "
                     f"a callback; got {callback!r}."
                 )
-        reserved_of_module = {"n_features"} if module is None else set()
+        reserved_of_module = {"n_members"} | ({"n_features"} if module is None else set())
         targets = {"module": (module or TabularMLP, reserved_of_module), **_PREFIX_TARGETS}
         for prefix, (target, reserved) in targets.items():
             accepted = accepted_parameters(target)
@@ -565,11 +585,14 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             "optimizer__epoch_decay": self.epoch_decay,
             "optimizer__clip_value": self.clip_value,
         }
+        if self.n_members is not None:
+            parameters["module__n_members"] = int(self.n_members)
         accepted = accepted_parameters(module) if isinstance(module, type) else set()
         if X.ndim == 2 and accepted is not None and "n_features" in accepted:
             parameters["module__n_features"] = X.shape[1]
         for prefix in self._prefixes:
             parameters |= {f"{prefix}__{k}": v for k, v in self._prefixed(prefix).items()}
+        batch_size, max_epochs = self._training_length(len(X))
         bar = [("progress_bar", ProgressBar())] if self.verbose > 1 else []
         return CompositionalAUCNet(
             module,
@@ -578,8 +601,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             milestones=self.milestones if milestones is None else milestones,
             lr_decay=self.lr_decay,
             lr=self.lr,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
             callbacks=[*(self.callbacks or []), *callbacks, *bar],
             train_split=train_split,
             device=resolve_device(self.device),
@@ -587,6 +610,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             random_state=int(self._rng.randint(_SEED_BOUND)),
             **parameters,
         )
+
+    def _training_length(self, n: int) -> tuple[int, int]:
+        """Return the batch size and the epochs for n examples."""
+        batch_size, max_epochs = self.batch_size, self.max_epochs
+        if isinstance(batch_size, str):
+            batch_size = int(np.clip(n // _BATCHES_OF_MUCH_DATA, *_AUTO_BATCH_SIZES))
+        if isinstance(max_epochs, str):
+            n_batches = -(-n // batch_size)
+            max_epochs = max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches))
+        return batch_size, max_epochs
 
     def _train(
         self,
@@ -606,7 +639,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             if previous is not None:
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
-                net.module_.fit_statistics(InMemoryDataset(data).X)
+                everything = InMemoryDataset(data, targets)
+                net.module_.fit_statistics(everything.X, everything.y)
             net.partial_fit(data, targets, epochs=epochs)
         net.train_split = None  # it holds the validation data
         self.__dict__.pop("best_score_", None)

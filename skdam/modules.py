@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral, Real
@@ -9,22 +10,34 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor, nn
 
+from skdam.encoding import PiecewiseLinearEncoding, Standardiser
+from skdam.landmarks import LandmarkKernelMachine, draw_by_class
+from skdam.losses import mean_probability_logit
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+ENCODINGS = ("piecewise-linear",)
 
-_CHUNK = 65_536
+_FEATURE_SHARE = 0.6
+_QUANTILE_ROWS = 100_000
+_RIDGE_ROWS = 20_000
 
 
 class TabularMLP(nn.Module):
-    """Multilayer perceptron for raw numerical features.
+    """Ensemble of multilayer perceptrons for raw numerical features, in one network.
 
-    Features are standardised with statistics that :meth:`fit_statistics` learns and
-    that are buffers of the module: they travel with its state dict, with every
-    pickle and with every export.
+    Features are standardised and encoded with statistics that :meth:`fit_statistics`
+    learns and that are buffers of the module: they travel with its state dict, with
+    every pickle and with every export.
+
+    With several members, each perceptron sees a random 60 % of the features through
+    weights of its own, and the last member is a kernel machine, which sees all. The
+    perceptrons are smooth functions of the features and the kernel machine is a local one:
+    they err in different places. Two thirds of the vote are the kernel machine's.
 
     Parameters
     ----------
@@ -32,9 +45,19 @@ class TabularMLP(nn.Module):
         Columns of the input, >= 1.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Units of each hidden layer, >= 1. Empty for a linear model.
-    dropout : float, default=0.0
+    dropout : float, default=0.1
         Share of hidden units zeroed in training, in [0, 1).
     activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
+    encoding : {"piecewise-linear"} or None, default="piecewise-linear"
+        What the perceptrons see beside the standardised features: nothing, or how far each
+        feature has come through each of its quantile bins.
+    n_bins : int, default=8
+        Bins of the encoding, >= 1.
+    n_members : int, default=8
+        Columns of the output, >= 1. 1 is a single perceptron of all features.
+    n_landmarks : int, default=512
+        Training examples that the kernel machine compares with, at most all; half of
+        them positives where there are that many. 0 makes all members perceptrons.
 
     Raises
     ------
@@ -46,68 +69,160 @@ class TabularMLP(nn.Module):
     >>> import torch
     >>> from skdam import TabularMLP
     >>> X = torch.tensor([[1.0, 500.0], [2.0, 500.0], [3.0, 500.0]])
-    >>> module = TabularMLP(n_features=2, hidden_layer_sizes=(8,))
-    >>> module.fit_statistics(X)
-    >>> module.mean, module.scale
-    (tensor([  2., 500.]), tensor([0.8165, 1.0000]))
+    >>> y = torch.tensor([0.0, 0.0, 1.0])
+    >>> module = TabularMLP(n_features=2, hidden_layer_sizes=(8,), n_members=4)
+    >>> module.fit_statistics(X, y)
+    >>> module.standardise.mean
+    tensor([  2., 500.])
     >>> module(X).shape
+    torch.Size([3, 4])
+    >>> module.vote(module(X)).shape
     torch.Size([3])
     """
 
-    mean: Tensor
-    scale: Tensor
+    features: Tensor
+    n_members: int
+    standardise: Standardiser
+    encode: PiecewiseLinearEncoding | None
+    kernel_machine: LandmarkKernelMachine | None
     layers: nn.Sequential
 
     def __init__(
         self,
         n_features: int,
         hidden_layer_sizes: Sequence[int] = (64, 64),
-        dropout: float = 0.0,
+        dropout: float = 0.1,
         activation: str = "relu",
+        encoding: str | None = "piecewise-linear",
+        n_bins: int = 8,
+        n_members: int = 8,
+        n_landmarks: int = 512,
     ) -> None:
         super().__init__()
         try:
-            sizes = (n_features, *hidden_layer_sizes)
+            sizes = tuple(hidden_layer_sizes)
         except TypeError:
             raise ValueError(
                 f"hidden_layer_sizes must be a sequence of ints, got {hidden_layer_sizes!r}."
             ) from None
-        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
-            raise ValueError(
-                f"n_features and hidden_layer_sizes must be ints >= 1, got {n_features!r} and "
-                f"{hidden_layer_sizes!r}."
-            )
+        _check_ints(1, n_features=n_features, n_bins=n_bins, n_members=n_members)
+        _check_ints(1, **{f"hidden_layer_sizes[{i}]": size for i, size in enumerate(sizes)})
+        _check_ints(0, n_landmarks=n_landmarks)
         if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
             raise ValueError(f"dropout must be a number in [0, 1), got {dropout!r}.")
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}."
             )
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(n_features))
+        if encoding is not None and encoding not in ENCODINGS:
+            raise ValueError(f"encoding must be one of {ENCODINGS} or None, got {encoding!r}.")
+        self.n_members = int(n_members)
+        has_kernel_machine = n_members > 1 and n_landmarks > 0
+        n_perceptrons = n_members - has_kernel_machine
+        self.standardise = Standardiser(n_features)
+        self.encode = None if encoding is None else PiecewiseLinearEncoding(n_features, n_bins)
+        self.kernel_machine = (
+            LandmarkKernelMachine(n_features, n_landmarks) if has_kernel_machine else None
+        )
+        seen = [torch.arange(n_features)]
+        if n_members > 1:
+            n_seen = math.ceil(_FEATURE_SHARE * n_features)
+            seen = [torch.randperm(n_features)[:n_seen] for _ in range(n_perceptrons)]
+        self.register_buffer("features", torch.stack(seen))
+        sizes = (len(seen[0]) * (1 if encoding is None else 1 + n_bins), *sizes)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             # dropout also where it is 0, so that a state dict fits any rate
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation](), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+            layers += [
+                MemberLinear(n_perceptrons, n_in, n_out),
+                ACTIVATIONS[activation](),
+                nn.Dropout(dropout),
+            ]
+        self.layers = nn.Sequential(*layers, MemberLinear(n_perceptrons, sizes[-1], 1))
 
     @torch.no_grad()
-    def fit_statistics(self, X: Tensor) -> None:
-        """Learn mean and standard deviation of each column; a constant one has scale 1.
+    def fit_statistics(self, X: Tensor, y: Tensor) -> None:
+        """Learn means, deviations, bins (from 100,000 rows evenly spaced) and landmarks.
 
         Parameters
         ----------
         X : Tensor of shape (n, n_features)
+        y : Tensor of shape (n,)
+            Targets, 0 or 1.
         """
-        # two passes in double precision, in chunks so that no double copy of X is made
-        chunks = X.split(_CHUNK)
-        mean = sum(chunk.double().sum(0) for chunk in chunks) / len(X)
-        variance = sum((chunk.double() - mean).square().sum(0) for chunk in chunks) / len(X)
-        deviation = variance.sqrt()
-        constant = deviation <= torch.finfo(X.dtype).eps * mean.abs()
-        self.mean.copy_(mean)
-        self.scale.copy_(torch.where(constant, 1.0, deviation))
+        self.standardise.fit_statistics(X)
+        if self.encode is not None:
+            some = X[:: -(-len(X) // _QUANTILE_ROWS)]
+            self.encode.fit_statistics(self.standardise(some))
+        if self.kernel_machine is not None:
+            landmarks = X[draw_by_class(y, len(self.kernel_machine.landmarks))]
+            n_varying = int(self.standardise.scale.isfinite().sum())
+            self.kernel_machine.fit_statistics(self.standardise(landmarks), n_varying)
+            rows = draw_by_class(y, _RIDGE_ROWS)
+            self.kernel_machine.start_from_ridge(self.standardise(X[rows]), y[rows])
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the logits, of shape (n,), of X of shape (n, n_features)."""
-        return self.layers((X - self.mean) / self.scale).squeeze(-1)
+        """Return the logits of X of shape (n, n_features).
+
+        Returns
+        -------
+        Tensor of shape (n,) or, with several members, (n, n_members)
+        """
+        Z = self.standardise(X)
+        inputs = Z.unsqueeze(-1)
+        if self.encode is not None:
+            inputs = torch.cat([inputs, self.encode(Z)], -1)
+        if self.n_members == 1:
+            return self.layers(inputs.flatten(1).unsqueeze(0)).flatten()
+        # of shape (members, n, features seen, values of each)
+        seen = inputs[:, self.features].transpose(0, 1)
+        logits = self.layers(seen.flatten(2)).squeeze(-1)
+        if self.kernel_machine is not None:
+            logits = torch.cat([logits, self.kernel_machine(Z).unsqueeze(0)])
+        return logits.T
+
+    def vote(self, logits: Tensor) -> Tensor:
+        """Return the score that the members agree on.
+
+        It is the logit of the perceptrons' mean probability or, where there is a kernel
+        machine, the mean of that and of the kernel machine's logit, which counts twice.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n, n_members)
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        if self.kernel_machine is None:
+            return mean_probability_logit(logits)
+        return (mean_probability_logit(logits[:, :-1]) + 2 * logits[:, -1]) / 3
+
+
+class MemberLinear(nn.Module):
+    """Linear layer of each member, from (members, n, n_in) to (members, n, n_out).
+
+    Initialised as :class:`torch.nn.Linear` is.
+    """
+
+    def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(n_in)
+        self.weight = nn.Parameter(torch.empty(n_members, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_members, 1, n_out).uniform_(-bound, bound))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return each member's outputs."""
+        return torch.baddbmm(self.bias, X, self.weight)
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
+        n_members, n_in, n_out = self.weight.shape
+        return f"n_members={n_members}, n_in={n_in}, n_out={n_out}"
+
+
+def _check_ints(least: int, **values: object) -> None:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")

@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
 from skdam.data import InMemoryDataset, keep_batch, labels_of, reads_batches
-from skdam.losses import CompositionalAUCLoss
+from skdam.losses import CompositionalAUCLoss, mean_probability_logit
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
 
@@ -65,7 +65,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     Parameters
     ----------
     module : nn.Module class or instance
-        Returns logits of shape (n,) or (n, 1).
+        Returns logits of shape (n,) or (n, 1) or, if it has an attribute ``n_members``
+        above 1, of shape (n, n_members): each column is a model of its own. The
+        score is the logit of their mean probability or, if the module has a method
+        ``vote``, what that makes of the columns.
     criterion : class, default=CompositionalAUCLoss
     optimizer : class, default=PDSCA
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
@@ -73,7 +76,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         margin loss from scratch; "cross-entropy" the inner loss; "two-stage" the inner
         loss for the first half of the epochs, then the AUC loss from there. The last
         three take the outer step of the optimizer for the loss in question.
-    sampling_rate : float or "auto", default="auto"
+    sampling_rate : float or "auto", default=0.5
         Share of positives in a batch, see :class:`~skdam.StratifiedBatchSampler`.
     milestones : iterable of float, default=(0.5, 0.75)
         Shares of ``max_epochs`` after which a new stage starts.
@@ -118,7 +121,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         optimizer: Any = PDSCA,
         *,
         strategy: str = "compositional",
-        sampling_rate: float | str = "auto",
+        sampling_rate: float | str = 0.5,
         milestones: Iterable[float] = (0.5, 0.75),
         lr_decay: float = 0.1,
         random_state: int | None = None,
@@ -170,6 +173,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self._initialize_optimizer()
         return self
 
+    def initialize_criterion(self) -> CompositionalAUCNet:
+        kwargs = self.get_params_for("criterion")
+        if self._n_members > 1:
+            kwargs["n_members"] = self._n_members
+        self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        return self
+
     def initialize_optimizer(self, triggered_directly: Any = None) -> CompositionalAUCNet:
         args, kwargs = self.get_params_for_optimizer("optimizer", self.module_.named_parameters())
         if self.strategy != "compositional":
@@ -215,11 +225,14 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             ) from error
         if not isinstance(output, Tensor):
             raise TypeError(f"module {name} must return a Tensor, got {type(output).__name__}.")
-        n = len(some)
-        if output.shape not in ((n,), (n, 1)):
+        n, k = len(some), self._n_members
+        if output.shape not in (((n,), (n, 1)) if k == 1 else ((n, k),)):
+            wanted = "one logit for each example, of shape (n,) or (n, 1)"
+            if k > 1:
+                wanted = f"a logit of each of its n_members={k} members, of shape (n, {k})"
             raise ValueError(
-                f"module {name} must return one logit for each example, of shape (n,) or (n, 1); "
-                f"for input of shape {tuple(some.shape)} it returned {tuple(output.shape)}."
+                f"module {name} must return {wanted}; for input of shape {tuple(some.shape)} it "
+                f"returned {tuple(output.shape)}."
             )
         if not output.requires_grad:
             raise ValueError(
@@ -245,7 +258,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
             def step_and_keep(batch: Any, **params: Any) -> dict[str, Any]:
                 step = step_fn(batch, **params)
-                scores.append(step["y_pred"].reshape(len(batch[1])).cpu())
+                scores.append(self._vote(step["y_pred"]).cpu())
                 targets.append(batch[1])
                 return step
 
@@ -289,7 +302,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
-        return self.forward(X).detach().double().numpy().reshape(-1)
+        votes = [
+            self._vote(logits.detach().double()).cpu()
+            for logits in self.forward_iter(X, device=self.device)
+        ]
+        return torch.cat(votes).numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the sigmoid of the logits as probabilities of shape (n, 2)."""
@@ -299,6 +316,16 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 where the logit is positive, else 0."""
         return (self.decision_function(X) > 0).astype(int)
+
+    @property
+    def _n_members(self) -> int:
+        return getattr(self.module_, "n_members", 1)
+
+    def _vote(self, logits: Tensor) -> Tensor:
+        """Return one logit of each example, of shape (n,), from those of the members."""
+        if self._n_members == 1:
+            return logits.reshape(-1)
+        return getattr(self.module_, "vote", mean_probability_logit)(logits)
 
     def training_state(self) -> dict[str, Any]:
         """Return all that continuing the training needs, the data's order aside.

@@ -128,7 +128,34 @@ def test_fit_does_not_change_the_data(toy):
 
 def test_a_class_gets_its_parameters_and_n_features(toy):
     clf = make(module=TabularMLP, module__hidden_layer_sizes=(7,)).fit(*toy)
-    assert clf.net_.module_.layers[0].weight.shape == (7, 4)
+    assert clf.net_.module_.layers[0].weight.shape[2] == 7
+    assert clf.net_.module_.standardise.mean.shape == (4,)
+
+
+def test_n_members(toy):
+    X, y = toy
+    assert make().fit(X, y).net_.forward(X).shape == (200, 8)
+    assert make(n_members=3).fit(X, y).net_.forward(X).shape == (200, 3)
+    assert make(n_members=1).fit(X, y).net_.forward(X).shape == (200,)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "n_epochs"), [(200, 128, 150), (200, 2, 20), (200, 16, 24), (50, 128, 300)]
+)
+def test_epochs_are_enough_for_300_batches(toy, n, batch_size, n_epochs):
+    X, y = (part[:n] for part in toy)
+    clf = make(max_epochs="auto", batch_size=batch_size, n_members=1, module__hidden_layer_sizes=())
+    assert clf.fit(X, y).n_iter_ == n_epochs
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size"), [(50, 50), (5000, 64), (12_800, 100), (140_000, 1024)]
+)
+def test_batches_grow_with_the_data(n, batch_size):
+    X = np.random.default_rng(0).normal(size=(n, 1)).astype(np.float32)
+    clf = make(max_epochs=1, n_members=1, module__hidden_layer_sizes=())
+    sampler = clf.fit(X, np.arange(n) % 3 == 0).net_.sampler_
+    assert sampler.n_positive + sampler.n_negative == batch_size
 
 
 def test_n_dimensional_input_with_a_module_of_ones_own(toy):
@@ -179,7 +206,7 @@ def test_prefixed_parameters_in_constructor_set_params_and_clone(toy):
     first, second = built.fit(*toy), clone(later).fit(*toy)
     np.testing.assert_array_equal(first.decision_function(toy[0]), second.decision_function(toy[0]))
     net = first.net_
-    assert net.module_.layers[0].out_features == 8
+    assert net.module_.layers[0].weight.shape[2] == 8
     assert net.criterion_.version == "v1"
     assert net.optimizer_.adaptive
     assert net.sampler_.n_positive + net.sampler_.n_negative == 32
@@ -190,7 +217,7 @@ def test_prefixed_parameters_are_keys_of_a_search(toy):
     grid = {"module__hidden_layer_sizes": [(4,), (8, 8)], "lr": [0.1]}
     search = GridSearchCV(make(), grid, cv=2, scoring="roc_auc", error_score="raise").fit(*toy)
     best = search.best_estimator_
-    sizes = [m.out_features for m in best.net_.module_.layers if isinstance(m, nn.Linear)]
+    sizes = [m.weight.shape[2] for m in best.net_.module_.layers if hasattr(m, "weight")]
     assert tuple(sizes[:-1]) == search.best_params_["module__hidden_layer_sizes"]
 
 
@@ -550,7 +577,13 @@ BAD_PARAMETERS = [
     ({"milestones": 0.5}, "'milestones' parameter"),
     ({"lr_decay": 0}, "'lr_decay' parameter"),
     ({"max_epochs": 0}, "'max_epochs' parameter"),
+    ({"max_epochs": "all"}, "'max_epochs' parameter"),
+    ({"n_members": 0}, "'n_members' parameter"),
+    ({"n_members": 2, "module": Flat}, "n_members=2 needs a module class with a parameter of that"),
+    ({"n_members": 2, "module": Flat(4)}, "n_members=2 needs a module class with a parameter of"),
+    ({"module__n_members": 2}, "module__n_members is not a parameter of TabularMLP that can be"),
     ({"batch_size": 1}, "'batch_size' parameter"),
+    ({"batch_size": "all"}, "'batch_size' parameter"),
     ({"sampling_rate": 1.0}, "'sampling_rate' parameter"),
     ({"sampling_rate": "much"}, "'sampling_rate' parameter"),
     ({"early_stopping": "yes"}, "'early_stopping' parameter"),

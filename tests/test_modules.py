@@ -3,67 +3,111 @@ import copy
 import numpy as np
 import pytest
 import torch
-from sklearn.preprocessing import StandardScaler
 
 from skdam import TabularMLP
 
 
 @pytest.fixture
 def raw():
-    """Columns of very different scales, one of them constant."""
+    """Columns of very different scales, one of them constant, and targets."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(1000, 4)) * [1e-3, 1.0, 1e4, 0.0] + [0.0, -5.0, 1e5, 0.1]
-    return X.astype(np.float32)
+    X = rng.normal(size=(300, 4)) * [1e-3, 1.0, 1e4, 0.0] + [0.0, -5.0, 1e5, 0.1]
+    return torch.from_numpy(X.astype(np.float32)), torch.arange(300) % 10 == 0
 
 
-def test_statistics_are_those_of_standard_scaler(raw):
-    module = TabularMLP(4)
-    module.fit_statistics(torch.from_numpy(raw))
-    scaler = StandardScaler().fit(raw.astype(np.float64))
-    np.testing.assert_allclose(module.mean, scaler.mean_, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(module.scale, scaler.scale_, rtol=1e-4)
-    assert module.scale[3] == 1
-
-
-def test_statistics_of_more_rows_than_a_chunk(monkeypatch, raw):
-    whole, chunked = TabularMLP(4), TabularMLP(4)
-    whole.fit_statistics(torch.from_numpy(raw))
-    monkeypatch.setattr("skdam.modules._CHUNK", 64)
-    chunked.fit_statistics(torch.from_numpy(raw))
-    torch.testing.assert_close(chunked.mean, whole.mean)
-    torch.testing.assert_close(chunked.scale, whole.scale)
+def fitted(raw, **parameters):
+    module = TabularMLP(raw[0].shape[1], **parameters)
+    module.fit_statistics(*raw)
+    if module.kernel_machine is not None:
+        with torch.no_grad():
+            module.kernel_machine.weight.normal_()
+    return module.eval()
 
 
 def test_output_does_not_depend_on_the_units(raw):
-    module = TabularMLP(4)
-    module.fit_statistics(torch.from_numpy(raw))
+    X, y = raw
+    module = fitted(raw, n_landmarks=50)
     other = copy.deepcopy(module)
     units = torch.tensor([1000.0, 1.0, 0.001, 1.0])
-    other.fit_statistics(torch.from_numpy(raw) * units)
-    X = torch.from_numpy(raw[:50])
-    torch.testing.assert_close(other(X * units), module(X), atol=1e-4, rtol=1e-4)
+    generator_state = torch.get_rng_state()
+    module.fit_statistics(X, y)
+    torch.set_rng_state(generator_state)  # the same landmarks
+    other.fit_statistics(X * units, y)
+    torch.testing.assert_close(other(X * units), module(X), atol=1e-2, rtol=1e-3)
 
 
-def test_statistics_travel_with_the_state_dict(raw):
-    module = TabularMLP(4)
-    module.fit_statistics(torch.from_numpy(raw))
-    other = TabularMLP(4)
+def test_what_is_learnt_travels_with_the_state_dict(raw):
+    module, other = fitted(raw), TabularMLP(4)
     other.load_state_dict(module.state_dict())
-    X = torch.from_numpy(raw)
-    assert torch.equal(other(X), module(X))
+    assert torch.equal(other.eval()(raw[0]), module(raw[0]))
 
 
-def test_layers():
-    module = TabularMLP(3, hidden_layer_sizes=(5, 7), dropout=0.5, activation="tanh")
-    kinds = [type(layer).__name__ for layer in module.layers]
-    assert kinds == ["Linear", "Tanh", "Dropout", "Linear", "Tanh", "Dropout", "Linear"]
-    assert [p.shape for p in module.parameters()][::2] == [(5, 3), (7, 5), (1, 7)]
-    assert module(torch.zeros(2, 3)).shape == (2,)
+def test_one_member_without_encoding_is_a_plain_perceptron(raw):
+    module = fitted(
+        raw, n_members=1, encoding=None, hidden_layer_sizes=(5, 7), activation="tanh", dropout=0.5
+    )
+    assert [p.shape for p in module.parameters()][::2] == [(1, 4, 5), (1, 5, 7), (1, 7, 1)]
+    plain = torch.nn.Sequential(
+        torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 7), torch.nn.Tanh(),
+        torch.nn.Linear(7, 1),
+    )  # fmt: skip
+    with torch.no_grad():
+        for mine, its in zip(module.parameters(), plain.parameters(), strict=True):
+            its.copy_(mine[0].T.reshape(its.shape))
+    X = raw[0]
+    standardised = (X - X.mean(0)) / X.std(0, correction=0)
+    standardised[:, 3] = 0
+    torch.testing.assert_close(module(X), plain(standardised).squeeze(1), rtol=1e-4, atol=1e-4)
 
 
 def test_no_hidden_layer_is_a_linear_model():
-    module = TabularMLP(3, hidden_layer_sizes=())
-    assert [type(layer).__name__ for layer in module.layers] == ["Linear"]
+    module = TabularMLP(3, hidden_layer_sizes=(), n_members=1, encoding=None)
+    assert [p.shape for p in module.parameters()] == [(1, 3, 1), (1, 1, 1)]
+
+
+def test_members_are_independent(raw):
+    """The gradient of a column reaches one member, and the columns are those of lone members."""
+    X, y = raw
+    module = fitted(raw, n_members=3, n_landmarks=20)
+    gradients = torch.autograd.grad(module(X)[:, 1].sum(), list(module.layers.parameters()))
+    for gradient in gradients:
+        assert gradient[1].any()
+        assert not gradient[0].any()
+    first = module.features[1]
+    alone = TabularMLP(len(first), n_members=1)
+    alone.fit_statistics(X[:, first], y)
+    with torch.no_grad():
+        for mine, its in zip(module.layers.parameters(), alone.layers.parameters(), strict=True):
+            its.copy_(mine[1:2])
+    torch.testing.assert_close(module(X)[:, 1], alone.eval()(X[:, first]), rtol=1e-4, atol=1e-4)
+
+
+def test_perceptrons_see_most_features_each_others():
+    module = TabularMLP(10, n_members=9)
+    assert module.features.shape == (8, 6)
+    assert all(len(row.unique()) == 6 for row in module.features)
+    assert len(module.features.sort(1).values.unique(dim=0)) > 1
+
+
+def test_the_kernel_machine_has_two_thirds_of_the_vote():
+    votes = TabularMLP(3, n_members=3).vote(torch.tensor([[1.0, 1.0, 3.0], [0.0, 0.0, -8.0]]))
+    torch.testing.assert_close(votes, torch.tensor([7 / 3, -16 / 3]))
+
+
+def test_without_landmarks_all_members_are_perceptrons():
+    module = TabularMLP(3, n_members=5, n_landmarks=0)
+    assert module.kernel_machine is None
+    logits = module(torch.zeros(2, 3))
+    assert logits.shape == (2, 5)
+    torch.testing.assert_close(module.vote(logits), torch.logit(torch.sigmoid(logits).mean(1)))
+
+
+@pytest.mark.parametrize("n_members", [1, 4])
+def test_dropout_is_in_training_only(raw, n_members):
+    module = fitted(raw, n_members=n_members, dropout=0.5)
+    assert torch.equal(module(raw[0]), module(raw[0]))
+    module.train()
+    assert not torch.equal(module(raw[0]), module(raw[0]))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +116,15 @@ def test_no_hidden_layer_is_a_linear_model():
         ({"n_features": 0}, "n_features"),
         ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": 8}, "hidden_layer_sizes"),
         ({"dropout": 1.0}, "dropout"),
         ({"dropout": -0.1}, "dropout"),
         ({"activation": "step"}, "activation"),
+        ({"encoding": "periodic"}, "encoding"),
+        ({"n_bins": 0}, "n_bins"),
+        ({"n_members": 0}, "n_members"),
+        ({"n_members": True}, "n_members"),
+        ({"n_landmarks": -1}, "n_landmarks"),
     ],
 )
 def test_arguments_are_checked(arguments, name):

@@ -265,6 +265,52 @@ def test_output_of_the_module_is_checked_before_training(toy, kind, error, messa
     assert len(net.history) == 0
 
 
+class Members(nn.Module):
+    """Linear members in one layer."""
+
+    def __init__(self, n_members=3, n_returned=3):
+        super().__init__()
+        self.n_members = n_members
+        self.linear = nn.Linear(4, n_returned)
+
+    def forward(self, X):
+        return self.linear(X)
+
+
+def test_members_train_alone_and_vote_by_probability(toy):
+    X, y = toy
+    net = CompositionalAUCNet(Members, max_epochs=3, verbose=0, random_state=0).fit(X, y)
+    assert net.criterion_.a.shape == (3,)
+    probabilities = torch.sigmoid(net.forward(X)).double().mean(1).numpy()
+    np.testing.assert_allclose(net.predict_proba(X)[:, 1], probabilities, rtol=1e-6)
+
+
+def test_a_module_may_count_the_votes_itself(toy):
+    class LastDecides(Members):
+        def vote(self, logits):
+            return logits[:, -1]
+
+    net = CompositionalAUCNet(LastDecides, max_epochs=1, verbose=0, random_state=0).fit(*toy)
+    expected = net.forward(toy[0])[:, -1].double().numpy()
+    np.testing.assert_array_equal(net.decision_function(toy[0]), expected)
+
+
+def test_validation_scores_are_those_of_the_vote(toy):
+    X, y = toy
+    net = CompositionalAUCNet(
+        Members, max_epochs=1, verbose=0, random_state=0, train_split=ValidSplit(2, stratified=True)
+    ).fit(X, y)
+    valid = ValidSplit(2, stratified=True)(net.get_dataset(X, y), y)[1].indices
+    auc = roc_auc_score(y[valid], net.decision_function(X[valid]))
+    assert net.history[-1, "valid_roc_auc"] == pytest.approx(auc)
+
+
+def test_columns_that_are_no_members_are_refused(toy):
+    net = CompositionalAUCNet(Members, module__n_returned=2, verbose=0)
+    with pytest.raises(ValueError, match=r"n_members=3 members, of shape \(n, 3\).*\(2, 2\)"):
+        net.fit(*toy)
+
+
 @pytest.mark.parametrize("where", ["loss", "weights"])
 def test_divergence_names_the_rate_and_the_epoch(toy, where):
     class Poison(Callback):

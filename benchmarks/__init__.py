@@ -1,0 +1,1 @@
+"""Benchmarks of skdam against its rivals; see README.md."""

@@ -1,0 +1,104 @@
+"""Inputs for tabular networks: standardised columns and piecewise-linear encodings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_CHUNK = 65_536
+
+
+class Standardiser(nn.Module):
+    """Centre and scale each column; a constant column becomes 0, whatever it holds later.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of the input.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+
+    @torch.no_grad()
+    def fit_statistics(self, X: Tensor) -> None:
+        """Learn mean and standard deviation of each column.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+        """
+        # two passes in double precision, in chunks so that no double copy of X is made
+        chunks = X.split(_CHUNK)
+        mean = sum(chunk.double().sum(0) for chunk in chunks) / len(X)
+        variance = sum((chunk.double() - mean).square().sum(0) for chunk in chunks) / len(X)
+        deviation = variance.sqrt()
+        constant = deviation <= torch.finfo(X.dtype).eps * mean.abs()
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(constant, torch.inf, deviation))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X of shape (n, n_features), standardised."""
+        return (X - self.mean) / self.scale
+
+
+class PiecewiseLinearEncoding(nn.Module):
+    r"""Encode each column by how far it has come through each of its bins.
+
+    Between quantiles :math:`q_0 < ... < q_B` of a column, its bin ``k`` holds
+
+    .. math:: \min(\max((x - q_{k-1}) / (q_k - q_{k-1}), 0), 1) ,
+
+    so that a linear layer over the bins is a continuous piecewise-linear function of
+    the column [1]_. A column of few values has fewer bins, one of two values or one
+    has none: the rest are 0.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of the input.
+    n_bins : int
+        Bins of a column, >= 1.
+
+    References
+    ----------
+    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
+       Tabular Deep Learning", NeurIPS 2022, arXiv:2203.05556, section 3.2.
+    """
+
+    lower: Tensor
+    slope: Tensor
+
+    def __init__(self, n_features: int, n_bins: int) -> None:
+        super().__init__()
+        self.n_bins = n_bins
+        self.register_buffer("lower", torch.zeros(n_features, n_bins))
+        self.register_buffer("slope", torch.zeros(n_features, n_bins))
+
+    @torch.no_grad()
+    def fit_statistics(self, X: Tensor) -> None:
+        """Learn the bins of each column.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+        """
+        levels = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float64, device=X.device)
+        self.lower.zero_()
+        self.slope.zero_()
+        for feature in range(X.shape[1]):
+            # values that occur: between two of them, as of a code or a count, there is nothing
+            edges = torch.quantile(X[:, feature].double(), levels, interpolation="nearest").unique()
+            width = edges.diff()
+            if len(width) > 1:
+                self.lower[feature, : len(width)] = edges[:-1]
+                self.slope[feature, : len(width)] = 1 / width
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the bins, of shape (n, n_features, n_bins), of X of shape (n, n_features)."""
+        return ((X.unsqueeze(-1) - self.lower) * self.slope).clamp(0, 1)

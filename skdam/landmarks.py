@@ -1,0 +1,131 @@
+"""A kernel machine as a network: distances to landmarks, and a linear head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_CLIP = 3.0
+_DECAY = 2.0
+_GAIN = 3.0
+_LEAST_EIGENVALUE = 1e-4
+_RIDGE = 0.3
+
+
+class LandmarkKernelMachine(nn.Module):
+    r"""Logit of a Laplacian kernel machine on landmarks, trained as any other layer.
+
+    With landmarks :math:`C` from the training data and the kernel
+    :math:`k(x, c) = \exp(-2 \|x - c\|_1 / d)` over the ``d`` columns that vary,
+    standardised and clipped to [-3, 3], the logit is
+
+    .. math:: 3 \, k(x, C) \, K_{CC}^{-1/2} v + c_0 .
+
+    The features :math:`k(x, C) K_{CC}^{-1/2}` are those of Nyström's method [1]_:
+    gradient steps on ``v`` go as they would in the space of the kernel. They start from
+    the ridge regression of targets -1 and 1, the classes weighted to equal totals. The
+    kernel is local and rough, as a forest of randomised trees is [2]_, where a
+    multilayer perceptron is smooth.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of the standardised input.
+    n_landmarks : int
+        Examples to keep, >= 1; all where there are fewer.
+
+    References
+    ----------
+    .. [1] C. Williams, M. Seeger, "Using the Nyström Method to Speed Up Kernel Machines",
+       NIPS 2000.
+    .. [2] B. Lakshminarayanan, D. Roy, Y. W. Teh, "The Mondrian Kernel", UAI 2016,
+       arXiv:1606.05241.
+    """
+
+    landmarks: Tensor
+    whitening: Tensor
+    decay: Tensor
+
+    def __init__(self, n_features: int, n_landmarks: int) -> None:
+        super().__init__()
+        self.register_buffer("landmarks", torch.zeros(n_landmarks, n_features))
+        self.register_buffer("whitening", torch.zeros(n_landmarks, n_landmarks))
+        self.register_buffer("decay", torch.zeros(()))
+        self.weight = nn.Parameter(torch.zeros(n_landmarks))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    @torch.no_grad()
+    def fit_statistics(self, landmarks: Tensor, n_varying: int) -> None:
+        """Take landmarks and learn how they whiten the features.
+
+        Parameters
+        ----------
+        landmarks : Tensor of shape (n, n_features)
+            Standardised; at most ``n_landmarks``.
+        n_varying : int
+            Columns that are not constant.
+        """
+        landmarks = landmarks.clamp(-_CLIP, _CLIP)
+        n = len(landmarks)
+        self.decay.fill_(_DECAY / max(n_varying, 1))
+        values, vectors = torch.linalg.eigh(self._kernel(landmarks, landmarks).double())
+        root = vectors / values.clamp(min=_LEAST_EIGENVALUE).sqrt() @ vectors.T
+        # a landmark that is not there has a row of zeros
+        self.landmarks.zero_()[:n] = landmarks
+        self.whitening.zero_()[:n, :n] = _GAIN * root
+
+    @torch.no_grad()
+    def start_from_ridge(self, X: Tensor, y: Tensor) -> None:
+        """Set the head to the solution of the balanced ridge regression.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+            Standardised.
+        y : Tensor of shape (n,)
+            Targets, 0 or 1, both present.
+        """
+        features = (self._kernel(X.clamp(-_CLIP, _CLIP), self.landmarks) @ self.whitening).double()
+        features /= _GAIN
+        positive = y == 1
+        n, n_positive = len(y), positive.sum()
+        weights = torch.where(positive, n / (2 * n_positive), n / (2 * (n - n_positive))).double()
+        weighted = features.T * weights
+        gram = weighted @ features + _RIDGE * torch.eye(features.shape[1]).to(features)
+        signs = torch.where(positive, 1.0, -1.0).to(features)
+        self.weight.copy_(torch.linalg.solve(gram, weighted @ signs))
+        self.bias.zero_()
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the logits, of shape (n,), of standardised X of shape (n, n_features)."""
+        coefficients = self.whitening @ self.weight
+        return self._kernel(X.clamp(-_CLIP, _CLIP), self.landmarks) @ coefficients + self.bias
+
+    def _kernel(self, X: Tensor, landmarks: Tensor) -> Tensor:
+        return torch.exp(-self.decay * torch.cdist(X, landmarks, p=1.0))
+
+
+def draw_by_class(y: Tensor, count: int) -> Tensor:
+    """Draw rows by torch's generator: all, or half of ``count`` positives where there are so many.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n,)
+        Targets, 0 or 1.
+    count : int
+        Rows to draw at most.
+
+    Returns
+    -------
+    Tensor of shape (min(n, count),), int64
+    """
+    if len(y) <= count:
+        return torch.arange(len(y), device=y.device)
+    classes = [torch.nonzero(y == label).squeeze(1) for label in (1, 0)]
+    n_positive = min(len(classes[0]), max(count // 2, count - len(classes[1])))
+    return torch.cat(
+        [
+            members[torch.randperm(len(members))[:n].to(y.device)]
+            for members, n in zip(classes, (n_positive, count - n_positive), strict=True)
+        ]
+    )

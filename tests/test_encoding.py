@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from skdam.encoding import PiecewiseLinearEncoding, Standardiser
+
+
+@pytest.fixture
+def raw():
+    """Columns of very different scales, one of them constant."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 4)) * [1e-3, 1.0, 1e4, 0.0] + [0.0, -5.0, 1e5, 0.1]
+    return X.astype(np.float32)
+
+
+def standardiser_of(X):
+    module = Standardiser(X.shape[1])
+    module.fit_statistics(torch.as_tensor(X))
+    return module
+
+
+def test_statistics_are_those_of_standard_scaler(raw):
+    module = standardiser_of(raw)
+    scaler = StandardScaler().fit(raw.astype(np.float64))
+    np.testing.assert_allclose(module.mean, scaler.mean_, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(module.scale[:3], scaler.scale_[:3], rtol=1e-4)
+
+
+def test_a_constant_column_says_nothing_whatever_it_holds_later(raw):
+    other = torch.from_numpy(raw).clone()
+    other[:, 3] = torch.linspace(-1e6, 1e6, len(raw))
+    assert torch.equal(standardiser_of(raw)(other)[:, 3], torch.zeros(len(raw)))
+
+
+def test_statistics_of_more_rows_than_a_chunk(monkeypatch, raw):
+    whole = standardiser_of(raw)
+    monkeypatch.setattr("skdam.encoding._CHUNK", 64)
+    chunked = standardiser_of(raw)
+    torch.testing.assert_close(chunked.mean, whole.mean)
+    torch.testing.assert_close(chunked.scale, whole.scale)
+
+
+def encoding_of(column, n_bins):
+    module = PiecewiseLinearEncoding(1, n_bins)
+    module.fit_statistics(torch.as_tensor(column).reshape(-1, 1))
+    return module
+
+
+def encode(module, column):
+    return module(torch.as_tensor(column).reshape(-1, 1)).squeeze(1)
+
+
+def test_bins_of_a_uniform_column():
+    module = encoding_of(np.linspace(0, 4, 101), 4)
+    expected = [
+        [0.0, 0.0, 0.0, 0.0],
+        [0.25, 0.0, 0.0, 0.0],
+        [1.0, 0.5, 0.0, 0.0],
+        [1.0, 1.0, 1.0, 1.0],
+        [0.0, 0.0, 0.0, 0.0],
+        [1.0, 1.0, 1.0, 1.0],
+    ]
+    encoded = encode(module, torch.tensor([0.0, 0.25, 1.5, 4.0, -9.0, 99.0]))
+    torch.testing.assert_close(encoded, torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_the_bins_add_up_to_the_share_of_examples_below():
+    """Each of k bins holds 1/k of the examples: their mean is the distribution function."""
+    column = np.random.default_rng(0).lognormal(size=20_000).astype(np.float32)
+    encoded = encode(encoding_of(column, 16), column).mean(1)
+    share = np.argsort(np.argsort(column)) / len(column)
+    assert np.abs(encoded.numpy() - share).max() < 1 / 16
+
+
+def test_a_column_of_few_values_has_fewer_bins():
+    column = np.repeat([0.0, 1.0, 5.0], [10, 80, 10]).astype(np.float32)
+    encoded = encode(encoding_of(column, 8), torch.tensor([0.0, 1.0, 5.0]))
+    assert encoded.count_nonzero(0).gt(0).sum() == 2
+    assert len(encoded.unique(dim=0)) == 3
+
+
+@pytest.mark.parametrize("values", [[3.0], [0.0, 1.0]])
+def test_a_column_of_one_or_two_values_has_no_bins(values):
+    encoded = encode(encoding_of(np.tile(values, 50), 8), torch.tensor([-1.0, 0.5, 9.0]))
+    assert torch.equal(encoded, torch.zeros(3, 8))
+
+
+def test_a_second_call_forgets_the_first():
+    module = encoding_of(np.arange(100.0), 8)
+    module.fit_statistics(torch.ones(100, 1))
+    assert not module.slope.any()
