@@ -364,7 +364,7 @@ def test_warm_start_goes_on_from_the_weights(toy):
     warm.set_params(lr=1e-12).fit(*toy)
     assert warm.n_iter_ == 10
     np.testing.assert_allclose(warm.decision_function(toy[0]), scores, atol=1e-6)
-    assert warm.history_["inner_loss"][-1] < warm.history_["inner_loss"][0]
+    assert warm.history_["outer_loss"][-1] < warm.history_["outer_loss"][0]
     assert cold.fit(*toy).n_iter_ == 5
 
 
@@ -381,7 +381,7 @@ def test_warm_start_wants_the_same_data_and_classes(toy):
 
 @pytest.mark.parametrize("variant", ["alternating", "lookahead"])
 def test_partial_fit_continues_training(toy, variant):
-    clf = make(variant=variant)
+    clf = make(variant=variant, batch_size=100)
     losses = []
     for _ in range(30):
         losses.append(clf.partial_fit(*toy).history_["outer_loss"][-1])
@@ -390,7 +390,7 @@ def test_partial_fit_continues_training(toy, variant):
     assert clf.net_.optimizer_.state_dict()["schedule"]["steps"] == 30 * 2 * (
         2 if variant == "lookahead" else 1
     )
-    again = make(variant=variant)
+    again = make(variant=variant, batch_size=100)
     for _ in range(30):
         again.partial_fit(*toy)
     np.testing.assert_array_equal(again.decision_function(toy[0]), clf.decision_function(toy[0]))
