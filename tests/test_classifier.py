@@ -357,15 +357,15 @@ def test_a_fit_without_early_stopping_forgets_the_score(toy):
 
 
 def test_warm_start_goes_on_from_the_weights(toy):
-    cold = make(max_epochs=5).fit(*toy)
+    cold = make(max_epochs=20).fit(*toy)
     warm = clone(cold).set_params(warm_start=True).fit(*toy)
     scores = warm.decision_function(toy[0])
     np.testing.assert_array_equal(scores, cold.decision_function(toy[0]))
     warm.set_params(lr=1e-12).fit(*toy)
-    assert warm.n_iter_ == 10
+    assert warm.n_iter_ == 40
     np.testing.assert_allclose(warm.decision_function(toy[0]), scores, atol=1e-6)
     assert warm.history_["outer_loss"][-1] < warm.history_["outer_loss"][0]
-    assert cold.fit(*toy).n_iter_ == 5
+    assert cold.fit(*toy).n_iter_ == 20
 
 
 def test_warm_start_wants_the_same_data_and_classes(toy):
