@@ -56,9 +56,13 @@ def bootstrap_interval(differences: ArrayLike) -> tuple[float, float]:
 
 
 def wilcoxon_p(differences: ArrayLike) -> float:
-    """Return the two-sided p of the signed-rank test; 1 if there is no difference at all."""
+    """Return the two-sided p of the signed-rank test; 1 if there is no difference at all.
+
+    Differences of 0 are left out.
+    """
     values = np.asarray(differences)
-    return float(wilcoxon(values).pvalue) if values.any() else 1.0
+    values = values[values != 0]
+    return float(wilcoxon(values).pvalue) if len(values) else 1.0
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:

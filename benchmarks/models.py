@@ -77,6 +77,10 @@ STRATEGIES = (
 ABLATION: dict[str, dict[str, Any]] = {
     "one-member": {"n_members": 1},
     "no-encoding": {"module__encoding": None},
+    "no-landmarks": {"module__n_landmarks": 0},
+    "no-dropout": {"module__dropout": 0.0},
+    "batches-of-128": {"batch_size": 128},
+    "sampling-by-share": {"sampling_rate": "auto"},
 }
 
 RIVALS = {

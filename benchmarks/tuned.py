@@ -20,10 +20,11 @@ _FOREST = {
 
 SPACES: dict[str, dict[str, Any]] = {
     "skdam": {
-        "lr": loguniform(0.02, 0.5),
+        "lr": loguniform(0.03, 0.3),
         "weight_decay": loguniform(1e-6, 1e-2),
-        "max_epochs": [25, 50, 100],
+        "module__dropout": [0.0, 0.1, 0.3],
         "module__hidden_layer_sizes": [(64,), (64, 64), (128, 128)],
+        "module__n_bins": [4, 8, 16],
     },
     "extra-trees": _FOREST,
     "random-forest": _FOREST,

@@ -152,14 +152,19 @@ class TabularMLP(nn.Module):
         """
         self.standardise.fit_statistics(X)
         if self.encode is not None:
-            some = X[:: -(-len(X) // _QUANTILE_ROWS)]
-            self.encode.fit_statistics(self.standardise(some))
+            self.encode.fit_statistics(self._standardised(X[:: -(-len(X) // _QUANTILE_ROWS)]))
         if self.kernel_machine is not None:
             landmarks = X[draw_by_class(y, len(self.kernel_machine.landmarks))]
             n_varying = int(self.standardise.scale.isfinite().sum())
-            self.kernel_machine.fit_statistics(self.standardise(landmarks), n_varying)
+            self.kernel_machine.fit_statistics(self._standardised(landmarks), n_varying)
             rows = draw_by_class(y, _RIDGE_ROWS)
-            self.kernel_machine.start_from_ridge(self.standardise(X[rows]), y[rows])
+            self.kernel_machine.start_from_ridge(
+                self._standardised(X[rows]), y[rows].to(self.features.device)
+            )
+
+    def _standardised(self, X: Tensor) -> Tensor:
+        # the data may be elsewhere than the module
+        return self.standardise(X.to(self.features.device))
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the logits of X of shape (n, n_features).
