@@ -34,7 +34,7 @@ from skdam.callbacks import EarlyStoppingAUC
 from skdam.data import InMemoryDataset
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
 from skdam.modules import TabularMLP
-from skdam.net import STRATEGIES, CompositionalAUCNet
+from skdam.net import STRATEGIES, CompositionalAUCNet, DivergenceError
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
 _AUTO_BATCH_SIZES = (64, 1024)
@@ -75,7 +75,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         The network: takes a float32 batch of X, returns one logit for each example, of
         shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP`, for 2-D X. A class is
         built with the ``module__...`` parameters, and for 2-D X with ``n_features`` if it
-        has a parameter of that name; an instance is copied, its weights included.
+        has a parameter of that name; an instance is copied, its weights included. A method
+        ``fit_statistics(X, y)``, if there is one, is called once before the first training.
+        An ensemble has an attribute ``n_members`` above 1 and returns (n, n_members)
+        logits, of which a method ``vote``, if there is one, makes (n,) scores; otherwise
+        the score is the logit of the mean probability.
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
         What is minimised: the composition; the inner loss for half of the epochs and
         the AUC loss from there; the AUC loss from scratch; the inner loss. The last
@@ -86,8 +90,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     hypergradient : {"first-order", "exact"}, default="first-order"
         "exact" keeps the Hessian of the inner loss; for ``variant="lookahead"`` only.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
-        A function takes ``(logits, targets)``, tensors of shape (n,), and returns the
-        loss of each example.
+        A function takes ``(logits, targets)``, both tensors of shape (n,) or, of an
+        ensemble, (n, n_members), and returns the loss of each element.
     margin : float, default=1.0
         Distance wanted between the mean scores of the classes, > 0.
     inner_steps : int, default=1
@@ -348,7 +352,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """Train for one more epoch, at the learning rates that the parameters say.
 
         Optimizer state and random numbers go on from the last call; milestones and
-        early stopping take no part. Feature statistics are those of the first call.
+        early stopping take no part. Feature statistics, bins and landmarks of the default
+        network are those of the first call, which had better hold a fair sample: a column
+        that is constant in it stays without effect.
 
         Parameters
         ----------
@@ -641,10 +647,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             elif hasattr(net.module_, "fit_statistics"):
                 everything = InMemoryDataset(data, targets)
                 net.module_.fit_statistics(everything.X, everything.y)
+                del everything  # a copy, where data is read-only
             net.partial_fit(data, targets, epochs=epochs)
         net.train_split = None  # it holds the validation data
         self.__dict__.pop("best_score_", None)
-        self.offset_ = _middle_logit(net, data, targets)
+        offset = _middle_logit(net, data, targets)
+        if not np.isfinite(offset):
+            raise DivergenceError(
+                "the scores of the training data overflow: X has values too large for float32."
+            )
+        self.offset_ = offset
         self.net_ = net
         self.n_iter_ = len(net.history)
         self.history_ = _history_arrays(net.history)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_CHUNK = 65_536
+_CHUNK = 2**22  # elements
 
 
 class Standardiser(nn.Module):
@@ -34,10 +34,11 @@ class Standardiser(nn.Module):
         X : Tensor of shape (n, n_features)
         """
         # two passes in double precision, in chunks so that no double copy of X is made
-        chunks = X.split(_CHUNK)
+        chunks = X.split(max(_CHUNK // X.shape[1], 1))
         mean = sum(chunk.double().sum(0) for chunk in chunks) / len(X)
         variance = sum((chunk.double() - mean).square().sum(0) for chunk in chunks) / len(X)
-        deviation = variance.sqrt()
+        # as the buffer will hold it: a deviation may be too small for single precision
+        deviation = variance.sqrt().to(self.scale.dtype)
         constant = deviation <= torch.finfo(X.dtype).eps * mean.abs()
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(constant, torch.inf, deviation))
@@ -97,7 +98,8 @@ class PiecewiseLinearEncoding(nn.Module):
             width = edges.diff()
             if len(width) > 1:
                 self.lower[feature, : len(width)] = edges[:-1]
-                self.slope[feature, : len(width)] = 1 / width
+                largest = torch.finfo(self.slope.dtype).max
+                self.slope[feature, : len(width)] = (1 / width).clamp(max=largest)
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the bins, of shape (n, n_features, n_bins), of X of shape (n, n_features)."""

@@ -99,7 +99,10 @@ class LandmarkKernelMachine(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         """Return the logits, of shape (n,), of standardised X of shape (n, n_features)."""
         coefficients = self.whitening @ self.weight
-        return self._kernel(X.clamp(-_CLIP, _CLIP), self.landmarks) @ coefficients + self.bias
+        # not as a matrix product, which rounds a row otherwise in another batch
+        return (self._kernel(X.clamp(-_CLIP, _CLIP), self.landmarks) * coefficients).sum(
+            1
+        ) + self.bias
 
     def _kernel(self, X: Tensor, landmarks: Tensor) -> Tensor:
         return torch.exp(-self.decay * torch.cdist(X, landmarks, p=1.0))

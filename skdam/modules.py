@@ -142,7 +142,9 @@ class TabularMLP(nn.Module):
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
-        """Learn means, deviations, bins (from 100,000 rows evenly spaced) and landmarks.
+        """Learn means, deviations, bins and landmarks, and set the kernel machine's start.
+
+        Bins are of at most 100,000 evenly spaced rows.
 
         Parameters
         ----------
@@ -152,7 +154,7 @@ class TabularMLP(nn.Module):
         """
         self.standardise.fit_statistics(X)
         if self.encode is not None:
-            self.encode.fit_statistics(self._standardised(X[:: -(-len(X) // _QUANTILE_ROWS)]))
+            self.encode.fit_statistics(X[:: -(-len(X) // _QUANTILE_ROWS)])
         if self.kernel_machine is not None:
             landmarks = X[draw_by_class(y, len(self.kernel_machine.landmarks))]
             n_varying = int(self.standardise.scale.isfinite().sum())
@@ -176,7 +178,8 @@ class TabularMLP(nn.Module):
         Z = self.standardise(X)
         inputs = Z.unsqueeze(-1)
         if self.encode is not None:
-            inputs = torch.cat([inputs, self.encode(Z)], -1)
+            # of X: one far outlier would take the digits of a standardised column
+            inputs = torch.cat([inputs, self.encode(X)], -1)
         if self.n_members == 1:
             return self.layers(inputs.flatten(1).unsqueeze(0)).flatten()
         # of shape (members, n, features seen, values of each)

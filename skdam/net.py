@@ -234,6 +234,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
                 f"module {name} must return {wanted}; for input of shape {tuple(some.shape)} it "
                 f"returned {tuple(output.shape)}."
             )
+        votes = self._vote(output)
+        if votes.shape != (n,):
+            raise ValueError(
+                f"the vote of module {name} must return one score for each example, of shape "
+                f"({n},) here; it returned {tuple(votes.shape)}."
+            )
         if not output.requires_grad:
             raise ValueError(
                 f"module {name} has nothing to train: its output depends on no parameter with "
@@ -302,11 +308,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
-        votes = [
-            self._vote(logits.detach().double()).cpu()
-            for logits in self.forward_iter(X, device=self.device)
-        ]
-        return torch.cat(votes).numpy()
+        votes = [self._vote(logits).cpu() for logits in self.forward_iter(X, device=self.device)]
+        return torch.cat(votes).double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the sigmoid of the logits as probabilities of shape (n, 2)."""
@@ -321,8 +324,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def _n_members(self) -> int:
         return getattr(self.module_, "n_members", 1)
 
+    @torch.no_grad()
     def _vote(self, logits: Tensor) -> Tensor:
         """Return one logit of each example, of shape (n,), from those of the members."""
+        logits = logits.detach()
         if self._n_members == 1:
             return logits.reshape(-1)
         return getattr(self.module_, "vote", mean_probability_logit)(logits)

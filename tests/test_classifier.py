@@ -664,6 +664,24 @@ def assert_refused(estimator, data, message, good):
         assert all(vars(fitted)[name] is before[name] for name in kept)
 
 
+def test_scores_of_the_training_data_that_overflow_are_an_error(toy):
+    X, y = toy
+    far = np.full_like(X, -3e38)
+    far[0] = 3e38
+    clf = make().fit(X, y)
+    with pytest.raises(DivergenceError, match=r"overflow|diverged"):
+        clf.fit(far, y)
+    assert np.isfinite(clf.decision_function(X)).all()
+
+
+@pytest.mark.parametrize("size", [1, 17, 50, 100])
+def test_scores_do_not_depend_on_the_batch(toy, size):
+    X, y = toy
+    clf = make().fit(X, y)
+    parts = [clf.decision_function(X[i : i + size]) for i in range(0, 100, size)]
+    np.testing.assert_array_equal(np.concatenate(parts)[:100], clf.decision_function(X)[:100])
+
+
 def test_bad_input_to_predict(toy):
     X, y = toy
     clf = make().fit(X, y)

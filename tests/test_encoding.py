@@ -33,6 +33,12 @@ def test_a_constant_column_says_nothing_whatever_it_holds_later(raw):
     assert torch.equal(standardiser_of(raw)(other)[:, 3], torch.zeros(len(raw)))
 
 
+def test_a_deviation_too_small_for_a_float_is_none():
+    X = torch.zeros(100, 1)
+    X[0] = 1.4e-45
+    assert torch.equal(standardiser_of(X)(X), torch.zeros(100, 1))
+
+
 def test_statistics_of_more_rows_than_a_chunk(monkeypatch, raw):
     whole = standardiser_of(raw)
     monkeypatch.setattr("skdam.encoding._CHUNK", 64)
@@ -90,3 +96,8 @@ def test_a_second_call_forgets_the_first():
     module = encoding_of(np.arange(100.0), 8)
     module.fit_statistics(torch.ones(100, 1))
     assert not module.slope.any()
+
+
+def test_bins_too_narrow_for_a_slope():
+    column = torch.arange(5).repeat(20) * 1e-44
+    assert encode(encoding_of(column, 4), column).isfinite().all()

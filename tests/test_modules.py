@@ -42,6 +42,15 @@ def test_what_is_learnt_travels_with_the_state_dict(raw):
     assert torch.equal(other.eval()(raw[0]), module(raw[0]))
 
 
+def test_one_far_outlier_leaves_the_bins_of_the_others():
+    X = torch.linspace(0, 1, 400).unsqueeze(1).repeat(1, 2)
+    X[-1] = 1e9
+    y = X[:, 0] > 0.9
+    module = TabularMLP(2)
+    module.fit_statistics(X, y)
+    assert len(module.encode(X[:-1]).unique(dim=0)) == 399
+
+
 def test_one_member_without_encoding_is_a_plain_perceptron(raw):
     module = fitted(
         raw, n_members=1, encoding=None, hidden_layer_sizes=(5, 7), activation="tanh", dropout=0.5

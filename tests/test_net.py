@@ -295,6 +295,28 @@ def test_a_module_may_count_the_votes_itself(toy):
     np.testing.assert_array_equal(net.decision_function(toy[0]), expected)
 
 
+def test_a_vote_may_be_learnt(toy):
+    class Learnt(Members):
+        def __init__(self):
+            super().__init__()
+            self.shares = nn.Parameter(torch.ones(3))
+
+        def vote(self, logits):
+            return logits @ self.shares
+
+    net = CompositionalAUCNet(Learnt, max_epochs=1, verbose=0, random_state=0).fit(*toy)
+    assert net.decision_function(toy[0]).shape == (200,)
+
+
+def test_the_shape_of_the_vote_is_checked(toy):
+    class Unfinished(Members):
+        def vote(self, logits):
+            return logits[:, :1]
+
+    with pytest.raises(ValueError, match=r"the vote of module Unfinished .* \(2, 1\)"):
+        CompositionalAUCNet(Unfinished, verbose=0).fit(*toy)
+
+
 def test_validation_scores_are_those_of_the_vote(toy):
     X, y = toy
     net = CompositionalAUCNet(
