@@ -65,13 +65,12 @@ class LandmarkKernelMachine(nn.Module):
         n_varying : int
             Columns that are not constant.
         """
-        landmarks = landmarks.clamp(-_CLIP, _CLIP)
         n = len(landmarks)
         self.decay.fill_(_DECAY / max(n_varying, 1))
-        values, vectors = torch.linalg.eigh(self._kernel(landmarks, landmarks).double())
+        self.landmarks.zero_()[:n] = landmarks.clamp(-_CLIP, _CLIP)
+        values, vectors = torch.linalg.eigh(self._kernel(landmarks)[:, :n].double())
         root = vectors / values.clamp(min=_LEAST_EIGENVALUE).sqrt() @ vectors.T
         # a landmark that is not there has a row of zeros
-        self.landmarks.zero_()[:n] = landmarks
         self.whitening.zero_()[:n, :n] = _GAIN * root
 
     @torch.no_grad()
@@ -85,7 +84,7 @@ class LandmarkKernelMachine(nn.Module):
         y : Tensor of shape (n,)
             Targets, 0 or 1, both present.
         """
-        features = (self._kernel(X.clamp(-_CLIP, _CLIP), self.landmarks) @ self.whitening).double()
+        features = (self._kernel(X) @ self.whitening).double()
         features /= _GAIN
         positive = y == 1
         n, n_positive = len(y), positive.sum()
@@ -100,12 +99,10 @@ class LandmarkKernelMachine(nn.Module):
         """Return the logits, of shape (n,), of standardised X of shape (n, n_features)."""
         coefficients = self.whitening @ self.weight
         # not as a matrix product, which rounds a row otherwise in another batch
-        return (self._kernel(X.clamp(-_CLIP, _CLIP), self.landmarks) * coefficients).sum(
-            1
-        ) + self.bias
+        return (self._kernel(X) * coefficients).sum(1) + self.bias
 
-    def _kernel(self, X: Tensor, landmarks: Tensor) -> Tensor:
-        return torch.exp(-self.decay * torch.cdist(X, landmarks, p=1.0))
+    def _kernel(self, X: Tensor) -> Tensor:
+        return torch.exp(-self.decay * torch.cdist(X.clamp(-_CLIP, _CLIP), self.landmarks, p=1.0))
 
 
 def draw_by_class(y: Tensor, count: int) -> Tensor:

@@ -364,7 +364,7 @@ def test_warm_start_goes_on_from_the_weights(toy):
     warm.set_params(lr=1e-12).fit(*toy)
     assert warm.n_iter_ == 40
     np.testing.assert_allclose(warm.decision_function(toy[0]), scores, atol=1e-6)
-    assert warm.history_["outer_loss"][-1] < warm.history_["outer_loss"][0]
+    assert warm.history_["inner_loss"][-1] < warm.history_["inner_loss"][0]
     assert cold.fit(*toy).n_iter_ == 20
 
 
