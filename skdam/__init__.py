@@ -1,9 +1,10 @@
 """Deep networks trained end to end for ROC AUC, as scikit-learn estimators."""
 
+from skdam.augmentation import RandomCropFlip
 from skdam.classifier import CompositionalAUCClassifier
 from skdam.display import TrainingHistoryDisplay
 from skdam.losses import AUCMarginLoss, CompositionalAUCLoss
-from skdam.modules import TabularMLP
+from skdam.modules import ResNet20, TabularMLP
 from skdam.net import CompositionalAUCNet, DivergenceError
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
@@ -15,6 +16,8 @@ __all__ = [
     "CompositionalAUCLoss",
     "CompositionalAUCNet",
     "DivergenceError",
+    "RandomCropFlip",
+    "ResNet20",
     "StratifiedBatchSampler",
     "TabularMLP",
     "TrainingHistoryDisplay",

@@ -59,7 +59,14 @@ def _all_finite(values: Any) -> bool:
         return False
 
 
-def check_example_shape(X: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise unless the examples of X have the shape of those in fit."""
-    if X.shape[1:] != shape:
-        raise ValueError(f"X must have examples of shape {shape} as in fit, got {X.shape[1:]}.")
+def check_examples(
+    shape: tuple[int, ...], dtype: str, fit_shape: tuple[int, ...], fit_dtype: str
+) -> None:
+    """Raise unless examples of X have the shape of those in fit, and are bytes or not as those."""
+    if shape != fit_shape:
+        raise ValueError(f"X must have examples of shape {fit_shape} as in fit, got {shape}.")
+    if dtype != fit_dtype:
+        raise ValueError(
+            f"X has become {dtype} and was {fit_dtype} in fit. Both must be uint8 or neither: "
+            "uint8 is divided by 255, other numbers are taken as they are."
+        )

@@ -13,37 +13,46 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback, ProgressBar
 from skorch.helper import predefined_split
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
 from skdam._prefixed import PrefixedParametersMixin
 from skdam._validation import (
     accepted_parameters,
-    check_example_shape,
+    check_examples,
     refuse_dates,
     two_classes,
     unusable_columns,
 )
 from skdam.callbacks import EarlyStoppingAUC
-from skdam.data import InMemoryDataset
+from skdam.data import (
+    ExampleDataset,
+    InMemoryDataset,
+    first_example,
+    inference_batch_size,
+    labels_of,
+    read_labels,
+    sample_for_statistics,
+)
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
-from skdam.modules import TabularMLP
+from skdam.modules import default_module
 from skdam.net import STRATEGIES, CompositionalAUCNet, DivergenceError
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
-_AUTO_BATCH_SIZES = (64, 1024)
+_AUTO_BATCH_SIZES = (64, 1024, 128)  # the least, the most for tables, for other data
 _BATCHES_OF_MUCH_DATA = 128
-_INFERENCE_BATCH_SIZE = 1024
 _LEAST_BATCHES = 300
 _LEAST_EPOCHS = 20
-_OFFSET_ROWS = 10_000
+_OFFSET_ROWS = 2_000
 _SEED_BOUND = np.iinfo(np.int32).max
+# what a module may want to know of its input, by the axes of an example
+_SIZE_PARAMETERS = {1: "n_features", 3: "in_channels"}
 _LOADER_RESERVED = {"dataset", "batch_sampler", "sampler", "shuffle", "drop_last", "generator"}
 
 # what the parameters of a prefix go to, and those that the estimator has to set itself
@@ -73,10 +82,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     ----------
     module : nn.Module subclass, nn.Module instance or None, default=None
         The network: takes a float32 batch of X, returns one logit for each example, of
-        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP`, for 2-D X. A class is
-        built with the ``module__...`` parameters, and for 2-D X with ``n_features`` if it
-        has a parameter of that name; an instance is copied, its weights included. A method
-        ``fit_statistics(X, y)``, if there is one, is called once before the first training.
+        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP` for tables, 2-D X, and
+        :class:`~skdam.ResNet20` for images, 4-D X. A class is built with the
+        ``module__...`` parameters, and with ``n_features`` (of 2-D X) or ``in_channels``
+        (of 4-D X) if it has a parameter of that name; an instance is copied, its weights
+        included. A method ``fit_statistics(X, y)``, if there is one, is called once
+        before the first training, with all of a table or a sample of other data.
         An ensemble has an attribute ``n_members`` above 1 and returns (n, n_members)
         logits, of which a method ``vote``, if there is one, makes (n,) scores; otherwise
         the score is the logit of the mean probability.
@@ -118,13 +129,14 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         for 300 batches.
     batch_size : int or "auto", default="auto"
         Examples in a batch, >= 2; at most all. "auto" is 64 or, where that is more, a 128th
-        of the data, up to 1024.
+        of the data, up to 1024 for tables and 128 for other data.
     sampling_rate : float or "auto", default=0.5
         Share of positives in a training batch, in (0, 1). "auto" is the share in the
         data, brought into [0.25, 0.75].
     n_members : int or None, default=None
         Members of the ensemble that the network is, >= 1, for a module with a parameter of
-        that name. None leaves it to the module: 8 for :class:`~skdam.TabularMLP`.
+        that name. None leaves it to the module: 8 for :class:`~skdam.TabularMLP`, 1 for
+        :class:`~skdam.ResNet20`, which has no such parameter.
     early_stopping : bool, default=False
         Whether to set aside a stratified part of the data, stop when its ROC AUC
         stalls, and keep the weights of the best epoch.
@@ -158,7 +170,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     classes_ : ndarray of shape (2,)
         The labels; scores are larger for the second, the positive class.
     n_features_in_ : int
-        Columns of X, its second axis if n-D.
+        Columns of X, its second axis if n-D (the channels of images).
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X had any.
     net_ : CompositionalAUCNet
@@ -211,6 +223,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         "iterator_valid",
         "callbacks",
     )
+
+    _example_shape: tuple[int, ...]
+    _example_dtype: str
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "module": "no_validation",
@@ -306,15 +321,21 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.verbose = verbose
         self._store_prefixed(prefixed)
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike | Dataset[Any], y: ArrayLike | None = None) -> Self:
         """Train the network.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features) or, for a custom module, (n, ...)
-            Finite numbers, converted to float32.
-        y : array-like of shape (n,)
-            Labels of two classes; the second in sorted order is the positive one.
+        X : array-like of shape (n, n_features) or (n, ...), or torch Dataset
+            Finite numbers: a table, images of shape (n, channels, height, width), or
+            whatever a custom module takes. They become float32; uint8 of more than two axes
+            stays so in memory, and reaches the network, batch by batch, as x / 255. A Dataset
+            has a length, and yields pairs (x, y) or, if y is passed, x; x as an array or
+            a tensor, all of one shape and dtype.
+        y : array-like of shape (n,), optional
+            Labels of two classes; the second in sorted order is the positive one. Of a
+            Dataset they are read before training, in one more pass, unless they are
+            passed.
 
         Returns
         -------
@@ -331,24 +352,29 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
-            data, targets = self._check_fit_data(X, y, reset=previous is None)
+            dataset: Any = self._check_fit_data(X, y, reset=previous is None)
             self._rng = _new_rng(self.random_state)
             callbacks: list[Any] = []
             train_split = None
             if self.early_stopping:
-                train, valid = self._split(targets)
-                train_split = predefined_split(InMemoryDataset(data[valid], targets[valid]))
-                data, targets = data[train], targets[train]
+                train, valid = self._split(labels_of(dataset))
+                train_split = predefined_split(Subset(dataset, valid.tolist()))
+                dataset = Subset(dataset, train.tolist())
                 stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
                 callbacks.append(("early_stopping", stop))
             self._train(
-                data, targets, previous, restart=True, callbacks=callbacks, train_split=train_split
+                dataset, previous, restart=True, callbacks=callbacks, train_split=train_split
             )
             if self.early_stopping and stop.best_epoch_:
                 self.best_score_ = float(stop.best_score_)
         return self
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike | Dataset[Any],
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Train for one more epoch, at the learning rates that the parameters say.
 
         Optimizer state and random numbers go on from the last call; milestones and
@@ -375,17 +401,18 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None)
-            data, targets = self._check_fit_data(X, y, reset=previous is None, classes=classes)
+            dataset = self._check_fit_data(X, y, reset=previous is None, classes=classes)
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            self._train(data, targets, previous, epochs=1, milestones=())
+            self._train(dataset, previous, epochs=1, milestones=())
         return self
 
-    def decision_function(self, X: ArrayLike) -> np.ndarray:
+    def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the logits, less ``offset_``.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features), or (n, ...) as in fit
+        X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
+            The labels that a Dataset may yield are not looked at.
 
         Returns
         -------
@@ -397,10 +424,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         ValueError
             If X is not as in fit, or so far out of its range that scores overflow.
         """
-        check_is_fitted(self)
-        data = self._check_X(X)
-        check_example_shape(data, self._example_shape)
-        scores = self.net_.decision_function(data) - self.offset_
+        dataset = self._check_new_data(X)
+        scores = self.net_.decision_function(dataset) - self.offset_
         if not np.isfinite(scores).all():
             rows = np.flatnonzero(~np.isfinite(scores))
             raise ValueError(
@@ -409,12 +434,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             )
         return scores
 
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the sigmoid of :meth:`decision_function` as class probabilities.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features), or (n, ...) as in fit
+        X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
 
         Returns
         -------
@@ -424,12 +449,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         logits = self.decision_function(X)
         return np.column_stack([expit(-logits), expit(logits)])
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the label with the larger score.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features), or (n, ...) as in fit
+        X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
 
         Returns
         -------
@@ -437,6 +462,38 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """
         positive = self.decision_function(X) > 0
         return self.classes_[positive.astype(int)]
+
+    def embed(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return the features that the network has learnt, the input of its last layer.
+
+        For linear probes, plots and nearest neighbours. They are what the module's method
+        ``embed(X)`` returns or, without one, the input of the :class:`torch.nn.Linear`
+        that runs last.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+
+        Raises
+        ------
+        ValueError
+            If X is not as in fit, or the module has neither.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skdam import CompositionalAUCClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = CompositionalAUCClassifier(max_epochs=1, module__width=4, random_state=0)
+        >>> clf.fit(X.reshape(-1, 1, 8, 8), y == 8).embed(X[:5].reshape(-1, 1, 8, 8)).shape
+        (5, 16)
+        """
+        dataset = self._check_new_data(X)
+        return self.net_.embed(dataset)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -473,14 +530,6 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 f"module is an instance, so that {', '.join(self._prefixed('module'))} "
                 "(prefixed with module__) cannot be set; pass the class instead."
             )
-        if self.n_members is not None:
-            is_instance = isinstance(module, nn.Module)
-            takes = set() if is_instance else accepted_parameters(module or TabularMLP)
-            if takes is not None and "n_members" not in takes:
-                raise ValueError(
-                    f"n_members={self.n_members!r} needs a module class with a parameter of that "
-                    f"name, got {module!r}; leave it None."
-                )
         for callback in self.callbacks or ():
             kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
             kind = kind if isinstance(kind, type) else type(kind)
@@ -489,17 +538,36 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                     "callbacks must be a list of skorch callbacks, alone or in pairs of a name and "
                     f"a callback; got {callback!r}."
                 )
-        reserved_of_module = {"n_members"} | ({"n_features"} if module is None else set())
-        targets = {"module": (module or TabularMLP, reserved_of_module), **_PREFIX_TARGETS}
-        for prefix, (target, reserved) in targets.items():
-            accepted = accepted_parameters(target)
-            for name in self._prefixed(prefix):
-                if name in reserved or (accepted is not None and name not in accepted):
-                    allowed = sorted((accepted or set()) - reserved)
-                    raise ValueError(
-                        f"{prefix}__{name} is not a parameter of {target.__name__} that can be "
-                        f"set; allowed are {', '.join(allowed) or 'none'}."
-                    )
+        for prefix, (target, reserved) in _PREFIX_TARGETS.items():
+            self._check_prefixed(prefix, target, reserved)
+
+    def _check_prefixed(self, prefix: str, target: Any, reserved: set[str]) -> None:
+        accepted = accepted_parameters(target)
+        for name in self._prefixed(prefix):
+            if name in reserved or (accepted is not None and name not in accepted):
+                allowed = sorted((accepted or set()) - reserved)
+                raise ValueError(
+                    f"{prefix}__{name} is not a parameter of {target.__name__} that can be "
+                    f"set; allowed are {', '.join(allowed) or 'none'}."
+                )
+
+    def _resolve_module(self, example_shape: tuple[int, ...]) -> type[nn.Module] | nn.Module:
+        """Return the module for examples of a shape, and check the parameters for it."""
+        module = self.module
+        if module is None:
+            module = default_module(example_shape)
+        if isinstance(module, nn.Module):
+            accepted: set[str] | None = set()
+        else:
+            accepted = accepted_parameters(module)
+            reserved = set(_SIZE_PARAMETERS.values()) if self.module is None else set()
+            self._check_prefixed("module", module, {"n_members"} | reserved)
+        if self.n_members is not None and accepted is not None and "n_members" not in accepted:
+            raise ValueError(
+                f"n_members={self.n_members!r} needs a module class with a parameter of that "
+                f"name, got {module!r}; leave it None."
+            )
+        return module
 
     def _check_callback_names(self, net: CompositionalAUCNet) -> None:
         # skorch passes over parameters of callbacks that it does not know
@@ -511,8 +579,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 )
 
     def _check_X(self, X: ArrayLike, y: Any = "no_validation", *, reset: bool = False) -> Any:
+        is_table = getattr(X, "ndim", 2) == 2
         options: dict[str, Any] = {
-            "dtype": np.float32,
+            # the first is what other numbers become
+            "dtype": np.float32 if is_table else [np.float32, np.uint8],
             "order": "C",
             "allow_nd": True,
             "reset": reset,
@@ -530,17 +600,19 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             raise type(error)(message) from error
 
     def _check_fit_data(
-        self, X: ArrayLike, y: ArrayLike, *, reset: bool, classes: ArrayLike | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        data, labels = self._check_X(X, y, reset=reset)
-        if self.module is None and data.ndim > 2:
-            raise ValueError(
-                f"the default network takes X of shape (n, n_features), got {data.shape}; for "
-                "other shapes pass module=..., an nn.Module that takes them."
-            )
-        if reset:
-            self._example_shape = data.shape[1:]
-        check_example_shape(data, self._example_shape)
+        self,
+        X: ArrayLike | Dataset[Any],
+        y: ArrayLike | None,
+        *,
+        reset: bool,
+        classes: ArrayLike | None = None,
+    ) -> InMemoryDataset | ExampleDataset:
+        if isinstance(X, Dataset):
+            self._check_example(first_example(X), reset=reset)
+            labels = self._labels_beside(X, y)
+        else:
+            data, labels = self._check_X(X, y, reset=reset)
+            self._check_example(data[0], reset=reset)
         named = {} if classes is None else {"classes": two_classes(classes)}
         named["y"] = two_classes(labels)
         if reset:
@@ -552,7 +624,40 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                     f"{name} holds {np.sort(list(unknown)).tolist()}, the classes are "
                     f"{self.classes_.tolist()}."
                 )
-        return data, (labels == self.classes_[1]).astype(np.float32)
+        targets = (labels == self.classes_[1]).astype(np.float32)
+        return (
+            ExampleDataset(X, targets) if isinstance(X, Dataset) else InMemoryDataset(data, targets)
+        )
+
+    def _check_new_data(self, X: ArrayLike | Dataset[Any]) -> InMemoryDataset | ExampleDataset:
+        check_is_fitted(self)
+        if isinstance(X, Dataset):
+            self._check_example(first_example(X))
+            return ExampleDataset(X, np.zeros(len(X), dtype=np.float32))  # type: ignore[arg-type]
+        data = self._check_X(X)
+        self._check_example(data[0])
+        return InMemoryDataset(data)
+
+    def _check_example(self, example: np.ndarray | Tensor, *, reset: bool = False) -> None:
+        """Check that examples are as in fit or, to reset, keep what they are like."""
+        shape, dtype = tuple(example.shape), str(example.dtype).removeprefix("torch.")
+        if not reset:
+            check_examples(shape, dtype, self._example_shape, self._example_dtype)
+            return
+        self._resolve_module(shape)
+        self._example_shape, self._example_dtype = shape, dtype
+        if isinstance(example, Tensor):
+            # of a Dataset: an array has been through scikit-learn's checks, which set these
+            self.n_features_in_ = shape[0]
+            self.__dict__.pop("feature_names_in_", None)
+
+    def _labels_beside(self, X: Dataset[Any], y: ArrayLike | None) -> np.ndarray:
+        """Return the labels of a Dataset, reading it where they were not passed."""
+        if y is None:
+            return read_labels(X, self._prefixed("iterator_train").get("num_workers", 0))
+        labels = column_or_1d(y)
+        check_consistent_length(labels, X)
+        return labels
 
     def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split indices class by class, so that both parts hold both classes."""
@@ -571,17 +676,18 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
     def _make_net(
         self,
-        X: np.ndarray,
+        dataset: Any,
         *,
         callbacks: Sequence[Any] = (),
         train_split: Any = None,
         milestones: Sequence[float] | None = None,
     ) -> CompositionalAUCNet:
-        module = TabularMLP if self.module is None else copy.deepcopy(self.module)
+        shape = self._example_shape
+        module = self._resolve_module(shape)
         parameters: dict[str, Any] = {
             "criterion__margin": self.margin,
             "criterion__inner_loss": self.inner_loss,
-            "iterator_valid__batch_size": _INFERENCE_BATCH_SIZE,
+            "iterator_valid__batch_size": inference_batch_size(shape),
             "optimizer__variant": self.variant,
             "optimizer__hypergradient": self.hypergradient,
             "optimizer__inner_steps": self.inner_steps,
@@ -594,14 +700,15 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         if self.n_members is not None:
             parameters["module__n_members"] = int(self.n_members)
         accepted = accepted_parameters(module) if isinstance(module, type) else set()
-        if X.ndim == 2 and accepted is not None and "n_features" in accepted:
-            parameters["module__n_features"] = X.shape[1]
+        size = _SIZE_PARAMETERS.get(len(shape))
+        if size is not None and accepted is not None and size in accepted:
+            parameters[f"module__{size}"] = shape[0]
         for prefix in self._prefixes:
             parameters |= {f"{prefix}__{k}": v for k, v in self._prefixed(prefix).items()}
-        batch_size, max_epochs = self._training_length(len(X))
+        batch_size, max_epochs = self._training_length(len(dataset))
         bar = [("progress_bar", ProgressBar())] if self.verbose > 1 else []
         return CompositionalAUCNet(
-            module,
+            copy.deepcopy(module),
             strategy=self.strategy,
             sampling_rate=self.sampling_rate,
             milestones=self.milestones if milestones is None else milestones,
@@ -621,7 +728,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """Return the batch size and the epochs for n examples."""
         batch_size, max_epochs = self.batch_size, self.max_epochs
         if isinstance(batch_size, str):
-            batch_size = int(np.clip(n // _BATCHES_OF_MUCH_DATA, *_AUTO_BATCH_SIZES))
+            least, most_of_table, most = _AUTO_BATCH_SIZES
+            is_table = len(self._example_shape) == 1
+            most = most_of_table if is_table else most
+            batch_size = int(np.clip(n // _BATCHES_OF_MUCH_DATA, least, most))
         if isinstance(max_epochs, str):
             n_batches = -(-n // batch_size)
             max_epochs = max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches))
@@ -629,8 +739,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
     def _train(
         self,
-        data: np.ndarray,
-        targets: np.ndarray,
+        dataset: Any,
         previous: CompositionalAUCNet | None,
         *,
         restart: bool = False,
@@ -638,20 +747,18 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         **parameters: Any,
     ) -> None:
         """Train a new net, from the weights of a previous one if there is one, and keep it."""
-        net = self._make_net(data, **parameters)
+        net = self._make_net(dataset, **parameters)
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
             self._check_callback_names(net)
             if previous is not None:
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
-                everything = InMemoryDataset(data, targets)
-                net.module_.fit_statistics(everything.X, everything.y)
-                del everything  # a copy, where data is read-only
-            net.partial_fit(data, targets, epochs=epochs)
+                net.module_.fit_statistics(*sample_for_statistics(dataset))
+            net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
         net.train_split = None  # it holds the validation data
         self.__dict__.pop("best_score_", None)
-        offset = _middle_logit(net, data, targets)
+        offset = _middle_logit(net, dataset)
         if not np.isfinite(offset):
             raise DivergenceError(
                 "the scores of the training data overflow: X has values too large for float32."
@@ -677,12 +784,13 @@ def _new_rng(random_state: Any) -> np.random.RandomState:
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
 
 
-def _middle_logit(net: CompositionalAUCNet, X: np.ndarray, targets: np.ndarray) -> float:
+def _middle_logit(net: CompositionalAUCNet, dataset: Any) -> float:
+    targets = labels_of(dataset)
     means = []
     for target in (0, 1):
         members = np.flatnonzero(targets == target)
         members = members[:: -(-len(members) // _OFFSET_ROWS)]
-        means.append(expit(net.decision_function(X[members])).mean())
+        means.append(expit(net.decision_function(Subset(dataset, members.tolist()))).mean())
     tiny = np.finfo(np.float64).eps
     return float(logit(np.clip(np.mean(means), tiny, 1 - tiny)))
 

@@ -1,14 +1,20 @@
-"""In-memory data, read a whole batch at a time."""
+"""Data as the training loop reads it: in memory, a batch at a time, or example by example."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import skorch
 import torch
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
+
+_INFERENCE_ELEMENTS = 2**22
+_STATISTICS_ELEMENTS = 2**26
+_STATISTICS_EXAMPLES = 10_000
 
 
 class InMemoryDataset(skorch.dataset.Dataset):
@@ -31,6 +37,114 @@ class InMemoryDataset(skorch.dataset.Dataset):
         return self.X.index_select(0, index), self.y.index_select(0, index)
 
 
+class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Examples of a user's dataset, one at a time, with targets that are known apart.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Yields examples, or tuples that begin with one: arrays or tensors.
+    y : ndarray of shape (n,)
+        Targets.
+    """
+
+    def __init__(self, dataset: Dataset[Any], y: np.ndarray) -> None:
+        self.dataset = dataset
+        self.y = torch.from_numpy(y)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return example_of(self.dataset[index]), self.y[index]
+
+
+def example_of(item: Any) -> Tensor:
+    """Return the example that an item of a dataset is or begins with, as uint8 or float32."""
+    if isinstance(item, tuple | list):
+        item = item[0]
+    if not isinstance(item, np.ndarray | Tensor):
+        raise TypeError(
+            "a Dataset must yield examples that are arrays or tensors, alone or first in a tuple; "
+            f"got {type(item).__name__}."
+        )
+    example = _to_tensor(item)
+    return example if example.dtype == torch.uint8 else example.float()
+
+
+def first_example(dataset: Any) -> Tensor:
+    """Return the first example of a user's dataset, or raise if it is of no use."""
+    if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
+        raise TypeError(
+            "a Dataset must have a length and items by index (a map-style Dataset), got "
+            f"{type(dataset).__name__}."
+        )
+    if not len(dataset):
+        raise ValueError("the Dataset is empty: it has 0 examples, at least 1 is needed.")
+    example = example_of(dataset[0])
+    if not example.ndim or not example.numel():
+        raise ValueError(
+            f"a Dataset must yield examples with at least one axis and one number, got an example "
+            f"of shape {tuple(example.shape)}."
+        )
+    return example
+
+
+def read_labels(dataset: Dataset[Any], num_workers: int = 0) -> np.ndarray:
+    """Read all items of a dataset of pairs once, and keep their labels."""
+    loader = DataLoader(
+        dataset,
+        batch_size=256,
+        num_workers=num_workers,
+        collate_fn=_labels,
+        generator=torch.Generator(),
+    )
+    return np.asarray([label for labels in loader for label in labels])
+
+
+def _labels(items: list[Any]) -> list[Any]:
+    if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+        raise TypeError("a Dataset must yield pairs (x, y), unless y is passed beside it.")
+    labels = [item[1] for item in items]
+    return [label.item() if hasattr(label, "item") else label for label in labels]
+
+
+def inference_batch_size(example_shape: tuple[int, ...]) -> int:
+    """Return how many examples are scored at once, fewer where they are large."""
+    return min(max(_INFERENCE_ELEMENTS // math.prod(example_shape), 16), 1024)
+
+
+def scaled(X: Tensor) -> Tensor:
+    """Return X as a network gets it: bytes as float32 in [0, 1], all else as it is."""
+    return X.float().div_(255) if X.dtype == torch.uint8 else X
+
+
+def take(dataset: Any, indices: Iterable[int]) -> Any:
+    """Return the batch of these indices."""
+    if reads_batches(dataset):
+        return dataset.__getitems__(list(indices))
+    return default_collate([dataset[index] for index in indices])
+
+
+def sample_for_statistics(dataset: Any) -> tuple[Tensor, Tensor]:
+    """Return what the statistics of a module are learnt from, scaled as in training.
+
+    Returns
+    -------
+    X, y : Tensor
+        The whole of a table in memory; of anything else at most 10,000 examples, fewer where
+        they are large, with the share of positives of all, evenly spaced in each class.
+    """
+    if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
+        return dataset.X, dataset.y
+    most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())
+    # both ends of the order are taken, so that neither class is missing
+    order = np.argsort(labels_of(dataset), kind="stable")
+    places = np.linspace(0, len(order) - 1, min(len(order), max(most, 2))).round().astype(int)
+    X, y = take(dataset, np.sort(order[places]))
+    return scaled(X), y
+
+
 def keep_batch(batch: Any) -> Any:
     """Collate what :class:`InMemoryDataset` returns, which is a batch already."""
     return batch
@@ -49,7 +163,7 @@ def labels_of(dataset: Any) -> np.ndarray:
         return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
     labels = getattr(dataset, "y", None)
     if labels is None:
-        labels = [dataset[index][1] for index in range(len(dataset))]
+        return read_labels(dataset)
     return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
 
 

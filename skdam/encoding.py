@@ -11,10 +11,12 @@ _CHUNK = 2**22  # elements
 class Standardiser(nn.Module):
     """Centre and scale each column; a constant column becomes 0, whatever it holds later.
 
+    Of images, all pixels of a channel are one column.
+
     Parameters
     ----------
     n_features : int
-        Columns of the input.
+        Size of the second axis of the input.
     """
 
     mean: Tensor
@@ -31,12 +33,16 @@ class Standardiser(nn.Module):
 
         Parameters
         ----------
-        X : Tensor of shape (n, n_features)
+        X : Tensor of shape (n, n_features, ...)
         """
         # two passes in double precision, in chunks so that no double copy of X is made
-        chunks = X.split(max(_CHUNK // X.shape[1], 1))
-        mean = sum(chunk.double().sum(0) for chunk in chunks) / len(X)
-        variance = sum((chunk.double() - mean).square().sum(0) for chunk in chunks) / len(X)
+        pixels = X.reshape(len(X), X.shape[1], -1)
+        chunks = pixels.split(max(_CHUNK // pixels[0].numel(), 1))
+        count = len(X) * pixels.shape[2]
+        mean = sum(chunk.double().sum((0, 2)) for chunk in chunks) / count
+        variance = (
+            sum((chunk.double() - mean[:, None]).square().sum((0, 2)) for chunk in chunks) / count
+        )
         # as the buffer will hold it: a deviation may be too small for single precision
         deviation = variance.sqrt().to(self.scale.dtype)
         constant = deviation <= torch.finfo(X.dtype).eps * mean.abs()
@@ -44,8 +50,9 @@ class Standardiser(nn.Module):
         self.scale.copy_(torch.where(constant, torch.inf, deviation))
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return X of shape (n, n_features), standardised."""
-        return (X - self.mean) / self.scale
+        """Return X of shape (n, n_features, ...), standardised."""
+        shape = (-1, *[1] * (X.ndim - 2))
+        return (X - self.mean.reshape(shape)) / self.scale.reshape(shape)
 
 
 class PiecewiseLinearEncoding(nn.Module):

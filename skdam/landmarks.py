@@ -84,7 +84,7 @@ class LandmarkKernelMachine(nn.Module):
         y : Tensor of shape (n,)
             Targets, 0 or 1, both present.
         """
-        features = (self._kernel(X) @ self.whitening).double()
+        features = self.embed(X).double()
         features /= _GAIN
         positive = y == 1
         n, n_positive = len(y), positive.sum()
@@ -100,6 +100,10 @@ class LandmarkKernelMachine(nn.Module):
         coefficients = self.whitening @ self.weight
         # not as a matrix product, which rounds a row otherwise in another batch
         return (self._kernel(X) * coefficients).sum(1) + self.bias
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Return the features of Nyström's method, (n, n_landmarks), of standardised X."""
+        return self._kernel(X) @ self.whitening
 
     def _kernel(self, X: Tensor) -> Tensor:
         return torch.exp(-self.decay * torch.cdist(X.clamp(-_CLIP, _CLIP), self.landmarks, p=1.0))

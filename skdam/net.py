@@ -6,7 +6,9 @@ import copy
 import inspect
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -24,7 +26,7 @@ from torch.utils.data import Dataset
 
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
-from skdam.data import InMemoryDataset, keep_batch, labels_of, reads_batches
+from skdam.data import InMemoryDataset, keep_batch, labels_of, reads_batches, scaled, take
 from skdam.losses import CompositionalAUCLoss, mean_probability_logit
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
@@ -190,8 +192,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
         kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
-        # a loader without a generator of its own draws from the global one
-        kwargs.setdefault("generator", torch.Generator())
+        # a loader without a generator of its own draws from the global one, to seed its workers
+        generator = torch.Generator().manual_seed(int(self._sampler_seed().generate_state(1)[0]))
+        kwargs.setdefault("generator", generator)
         if reads_batches(dataset):
             kwargs.setdefault("collate_fn", keep_batch)
         batch_size = kwargs.pop("batch_size", self.batch_size)
@@ -209,10 +212,14 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Check, on two examples, that the module takes the data and returns logits."""
-        if not isinstance(X, np.ndarray | Tensor):
+        if isinstance(X, np.ndarray | Tensor):
+            X = InMemoryDataset(X)
+        if not isinstance(X, Dataset):
             return
-        # of a copy: a module may work in place
-        some = InMemoryDataset(X[:2]).X.clone()
+        some = take(X, range(min(len(X), 2)))[0]  # type: ignore[arg-type]
+        if not isinstance(some, Tensor):
+            return
+        some = some.clone()  # a module may work in place
         name = type(self.module_).__name__
         self.get_iterator(InMemoryDataset(some))  # raises now if it would after the training
         self._set_training(False)
@@ -293,6 +300,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         phase = optimizer.phase if training or optimizer.pretraining else "outer"
         return self.criterion_(y_pred, to_tensor(y_true, device=self.device), phase=phase)
 
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Return the module's output; bytes reach it as numbers in [0, 1]."""
+        x = to_tensor(x, device=self.device)
+        return super().infer(scaled(x) if isinstance(x, Tensor) else x, **fit_params)
+
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the logits of a batch, padded where rows are few.
 
@@ -300,11 +312,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         padded, the score of an example does not depend on the batch that it came in.
         """
         X, y = batch
-        missing = _LEAST_ROWS - len(X)
-        if training or missing <= 0:
-            return super().evaluation_step(batch, training=training)
-        padding = X[:1].expand(missing, *X.shape[1:])
-        return super().evaluation_step((torch.cat([X, padding]), y))[: len(X)]
+        if training:
+            return super().evaluation_step(batch, training=True)
+        return super().evaluation_step((_padded(X), y))[: len(X)]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
@@ -319,6 +329,26 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 where the logit is positive, else 0."""
         return (self.decision_function(X) > 0).astype(int)
+
+    def embed(self, X: Any) -> np.ndarray:
+        """Return the features that the last layer sees, as float32 of shape (n, d).
+
+        They are what the module's method ``embed`` returns or, if it has none, the input
+        of the :class:`torch.nn.Linear` that runs last.
+
+        Raises
+        ------
+        ValueError
+            If the module has neither.
+        """
+        embed = getattr(self.module_, "embed", partial(_last_linear_input, self.module_))
+        self._set_training(False)
+        parts = []
+        with torch.no_grad():
+            for batch, _ in self.get_iterator(self.get_dataset(X)):
+                features = embed(scaled(to_tensor(_padded(batch), device=self.device)))
+                parts.append(features[: len(batch)].float().cpu())
+        return torch.cat(parts).numpy()
 
     @property
     def _n_members(self) -> int:
@@ -455,7 +485,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if exact and phase == "inner":
             self._inner_rng_state_ = get_rng_state(self.device)
         optimizer.zero_grad()
-        step = self.train_step_single(batch, **fit_params)
+        # lookahead predicts at u: what the batch does to running statistics at w is undone
+        passing = optimizer.phases_per_batch == 2 and phase == "inner"
+        with self._buffers_kept() if passing else nullcontext():
+            step = self.train_step_single(batch, **fit_params)
         self.notify(
             "on_grad_computed",
             named_parameters=list(self.get_all_learnable_params()),
@@ -467,14 +500,18 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if not math.isfinite(value):
             self._raise_diverged(f"the {phase} loss is {value}")
         if exact and phase == "outer":
-            # running statistics have seen the batch before
-            buffers = [(buffer, buffer.clone()) for buffer in self.module_.buffers()]
-            optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
-            for buffer, before in buffers:
-                buffer.copy_(before)
+            with self._buffers_kept():
+                optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
         else:
             optimizer.step()
         return step
+
+    @contextmanager
+    def _buffers_kept(self) -> Iterator[None]:
+        buffers = [(buffer, buffer.clone()) for buffer in self.module_.buffers()]
+        yield
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
     def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         # the Hessian must be that of the very function whose gradient led to u
@@ -500,6 +537,38 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             f"training diverged in epoch {len(self.history)}: {what} with {rates}. Use a smaller "
             "lr, or features of a smaller range."
         )
+
+
+def _padded(X: Any) -> Any:
+    missing = _LEAST_ROWS - len(X)
+    if missing <= 0:
+        return X
+    return torch.cat([X, X[:1].expand(missing, *X.shape[1:])])
+
+
+def _last_linear_input(module: nn.Module, X: Tensor) -> Tensor:
+    """Return what the linear layer that runs last gets when the module is called."""
+    seen: list[Tensor] = []
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen[:] = [inputs[0].flatten(1)]
+
+    hooks = [
+        layer.register_forward_pre_hook(keep)
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        module(X)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise ValueError(
+            f"module {type(module).__name__} runs no nn.Linear, the input of which would be its "
+            "features; give it a method embed(X) that returns them."
+        )
+    return seen[0]
 
 
 def _plain(state: Any) -> Any:

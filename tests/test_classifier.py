@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, DivergenceError, TabularMLP
+from skdam.data import labels_of
 
 
 def make(**parameters):
@@ -334,7 +335,7 @@ def test_early_stopping_validates_on_a_stratified_share(toy):
 
     class Look(Callback):
         def on_train_begin(self, net, X, y, **kwargs):
-            valid = net.train_split(None)[1].y
+            valid = labels_of(net.train_split(None)[1])
             sizes.extend([(y.sum(), (1 - y).sum()), (valid.sum(), (1 - valid).sum())])
 
     make(early_stopping=True, validation_fraction=0.2, callbacks=[Look()]).fit(X, y)
@@ -535,7 +536,7 @@ BAD_DATA = {
         lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(city="Rome"), y),
         r"convert string to float(.|\n)*\['city'\]",
     ),
-    "3-D": (lambda X, y: (X[:, :, None], y), r"takes X of shape \(n, n_features\).*module="),
+    "3-D": (lambda X, y: (X[:, :, None], y), r"take X of shape \(n, n_features\).*module="),
     "lengths": (lambda X, y: (X[:-1], y), "inconsistent numbers of samples"),
     "dates": (
         lambda X, y: (pd.DataFrame({"a": X[:, 0], "t": pd.Timestamp("2020-01-01")}), y),

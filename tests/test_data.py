@@ -1,8 +1,16 @@
 import numpy as np
+import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from skdam.data import InMemoryDataset, keep_batch
+from skdam.data import (
+    ExampleDataset,
+    InMemoryDataset,
+    inference_batch_size,
+    keep_batch,
+    read_labels,
+    sample_for_statistics,
+)
 
 
 def test_memory_is_shared_where_it_is_writeable():
@@ -37,3 +45,66 @@ def test_single_items_and_missing_targets():
     assert len(dataset) == 4
     assert torch.equal(x, torch.ones(2))
     assert y == 0
+
+
+class Pairs(Dataset):
+    """Three-channel images and their labels, one at a time."""
+
+    def __init__(self, X, y):
+        self.X, self.y_ = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return self.X[index], self.y_[index]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.int16])
+def test_examples_become_float32_or_stay_bytes(dtype):
+    X = np.arange(24).reshape(4, 6).astype(dtype)
+    dataset = ExampleDataset(Pairs(X, "abcd"), np.array([0, 1, 0, 1], dtype=np.float32))
+    example, target = dataset[1]
+    assert example.dtype == (torch.uint8 if dtype == np.uint8 else torch.float32)
+    np.testing.assert_array_equal(example, X[1])
+    assert target == 1
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    "labels", [list("abac"), torch.tensor([1, 0, 1, 2]), np.array([0.5, 1.5, 0.5, 2.5])], ids=str
+)
+def test_labels_are_read_in_order(labels, num_workers):
+    read = read_labels(Pairs(np.zeros((4, 2)), labels), num_workers)
+    np.testing.assert_array_equal(read, np.asarray(labels))
+
+
+def test_statistics_of_a_table_in_memory_are_of_all_of_it():
+    dataset = InMemoryDataset(np.ones((20_000, 2), dtype=np.float32))
+    assert sample_for_statistics(dataset)[0] is dataset.X
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_statistics_of_images_are_of_a_sample_of_both_classes(in_memory):
+    y = np.zeros(25_000, dtype=np.float32)
+    y[12_345] = 1
+    X = np.full((25_000, 1, 1, 2), 51, dtype=np.uint8)
+    dataset = InMemoryDataset(X, y) if in_memory else ExampleDataset(Pairs(X, y), y)
+    sample, targets = sample_for_statistics(dataset)
+    assert sample.shape == (10_000, 1, 1, 2)
+    assert targets.sum() == 1
+    torch.testing.assert_close(sample, torch.full_like(sample, 0.2))
+
+
+def test_statistics_keep_the_share_of_positives_and_take_less_of_large_images(monkeypatch):
+    monkeypatch.setattr("skdam.data._STATISTICS_ELEMENTS", 100 * 64)
+    y = (np.arange(1000) % 5 == 0).astype(np.float32)
+    X = np.zeros((1000, 1, 8, 8), dtype=np.float32)
+    sample, targets = sample_for_statistics(InMemoryDataset(X, y))
+    assert len(sample) == 100
+    assert targets.sum() == pytest.approx(20, abs=1)
+
+
+def test_large_examples_are_scored_in_small_batches():
+    sizes = [inference_batch_size(shape) for shape in [(30,), (3, 32, 32), (3, 224, 224), (10**7,)]]
+    assert sizes == [1024, 1024, 2**22 // (3 * 224 * 224), 16]

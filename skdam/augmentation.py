@@ -1,0 +1,56 @@
+"""Random changes of training images that keep their class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample
+
+AUGMENTATIONS = ("crop", "crop-flip")
+
+_CROP = 30 / 32
+
+
+class RandomCropFlip(nn.Module):
+    """Crop each image of a batch at random, enlarge it again, and perhaps mirror it.
+
+    The window has 30/32 of each side, as in the experiments of [1]_ (there 30 x 30 of
+    32 x 32 pixels), lies at whole pixels and is brought back to the size of the image by
+    bilinear interpolation. Each image has a window of its own; a batch is one operation on
+    its device. In evaluation images pass unchanged. Draws from torch's generator.
+
+    Parameters
+    ----------
+    flip : bool, default=True
+        Whether half of the images are mirrored, left to right.
+
+    References
+    ----------
+    .. [1] Z. Yuan, Z. Guo, N. Chawla, T. Yang, "Compositional Training for End-to-End
+       Deep AUC Maximization", ICLR 2022, https://openreview.net/forum?id=gPvB4pdu_Z.
+    """
+
+    def __init__(self, flip: bool = True) -> None:
+        super().__init__()
+        self.flip = flip
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X of shape (n, channels, height, width), changed in training."""
+        if not self.training:
+            return X
+        # in units of half an image, the origin at its centre: x before y
+        sides = torch.tensor(X.shape[:1:-1], dtype=X.dtype, device=X.device)
+        windows = (_CROP * sides).round()
+        free = sides - windows
+        offsets = (torch.rand(len(X), 2, device=X.device, dtype=X.dtype) * (free + 1)).floor()
+        scales = (windows / sides).repeat(len(X), 1)
+        if self.flip:
+            scales[:, 0] *= 1 - 2 * torch.randint(2, (len(X),), device=X.device)
+        theta = torch.cat([scales.diag_embed(), ((2 * offsets - free) / sides).unsqueeze(2)], 2)
+        grid = affine_grid(theta, list(X.shape), align_corners=False)
+        # samples of the outermost pixels lie up to half a pixel out of the image
+        return grid_sample(X, grid, padding_mode="border", align_corners=False)
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
+        return f"flip={self.flip}"
