@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from benchmarks import keel_data, report
+from benchmarks import keel_data, models, report
 from benchmarks.measure import fit_and_score
 from benchmarks.runner import add_run_arguments, comma_list, run_command
 from benchmarks.store import Job, Row, Schema, read
@@ -51,7 +51,7 @@ def evaluate(job: Job) -> list[Row]:
 
 def _run(arguments: argparse.Namespace) -> int:
     costs = {name: len(keel_data.load(name)[1]) for name in keel_data.select(arguments.sets)}
-    return run_command(arguments, costs, evaluate, SCHEMA)
+    return run_command(arguments, models.available(arguments.models), costs, evaluate, SCHEMA)
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = commands.add_parser("run", help="train and score models")
     add_run_arguments(run)
+    models.add_argument(run)
     run.add_argument("--sets", type=comma_list, required=True, help=sets)
     run.set_defaults(command=_run)
 

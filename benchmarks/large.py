@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from benchmarks import large_data
+from benchmarks import large_data, models
 from benchmarks.measure import fit_and_score
 from benchmarks.report import markdown_table
 from benchmarks.runner import add_run_arguments, comma_list, run_command
@@ -62,7 +62,9 @@ def evaluate(job: Job) -> list[Row]:
 def _run(arguments: argparse.Namespace) -> int:
     # the tables are made in the workers: a process counts the memory of the one that began it
     costs = {name: large_data.n_rows(name) for name in arguments.sets}
-    return run_command(arguments, costs, evaluate, SCHEMA, fresh=True)
+    return run_command(
+        arguments, models.available(arguments.models), costs, evaluate, SCHEMA, fresh=True
+    )
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -106,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = commands.add_parser("run", help="train and score models")
     add_run_arguments(run)
+    models.add_argument(run)
     run.add_argument(
         "--sets",
         type=comma_list,

@@ -9,7 +9,7 @@ the phases alternate; all else of LibAUC is as shipped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -18,14 +18,79 @@ from libauc.losses import CompositionalAUCLoss
 from libauc.optimizers import PDSCA
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from skdam import StratifiedBatchSampler, TabularMLP
+from skdam import ResNet20, StratifiedBatchSampler, TabularMLP
+from skdam.data import InMemoryDataset, sample_for_statistics, scaled
 
 N_EPOCHS = 50
-DECAY_EPOCHS = (int(0.5 * N_EPOCHS), int(0.75 * N_EPOCHS))
+_MILESTONES = (0.5, 0.75)
+
+
+def train(
+    module: TabularMLP | ResNet20,
+    X: np.ndarray,
+    y: np.ndarray,
+    *,
+    repaired: bool,
+    n_epochs: int,
+    batch_size: int = 128,
+    sampling_rate: float | str = "auto",
+    lr: float = 0.1,
+    random_state: int = 0,
+    device: str = "cpu",
+    on_epoch_end: Callable[[int], None] = lambda epoch: None,
+) -> None:
+    """Train a network with the settings of LibAUC's tutorial on compositional training.
+
+    Parameters
+    ----------
+    module : TabularMLP or ResNet20
+        Trained in place.
+    X, y : ndarray
+        Data as for :class:`skdam.CompositionalAUCClassifier`; targets 0 or 1.
+    repaired : bool
+        Whether the phases alternate, as in the paper.
+    n_epochs, batch_size, sampling_rate, lr, random_state, device
+        As in :class:`skdam.CompositionalAUCClassifier`.
+    on_epoch_end : callable
+        Gets the number of epochs done.
+    """
+    dataset = InMemoryDataset(X, np.asarray(y, dtype=np.float32))
+    module.fit_statistics(*sample_for_statistics(dataset))
+    module.to(device)
+    loss = CompositionalAUCLoss(margin=1.0, k=1, device=device)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(random_state)
+        optimizer = PDSCA(
+            module.parameters(),
+            loss,
+            lr=lr,
+            beta1=0.9,
+            beta2=0.9,
+            weight_decay=1e-4,
+            epoch_decay=2e-3,
+            verbose=False,
+            device=device,
+        )
+        batches = StratifiedBatchSampler(
+            dataset.y, batch_size, sampling_rate=sampling_rate, random_state=random_state
+        )
+        for epoch in range(n_epochs):
+            if epoch in {int(milestone * n_epochs) for milestone in _MILESTONES}:
+                optimizer.update_regularizer(decay_factor=10, decay_factor0=10)
+            module.train()
+            for batch in batches:
+                inputs, targets = (part.to(device) for part in dataset.__getitems__(batch))
+                optimizer.zero_grad()
+                if repaired:
+                    loss.zero_grad()
+                loss(torch.sigmoid(module(scaled(inputs))), targets).backward()
+                optimizer.step()
+            module.eval()
+            on_epoch_end(epoch + 1)
 
 
 class LibAUCClassifier(ClassifierMixin, BaseEstimator):
-    """``TabularMLP`` trained with the settings of LibAUC's tutorial on compositional training.
+    """``TabularMLP`` trained by LibAUC.
 
     Parameters
     ----------
@@ -49,40 +114,18 @@ class LibAUCClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Train the network."""
         self.classes_ = np.unique(y)
-        inputs, targets = torch.as_tensor(X), torch.as_tensor(y).float()
-        # the initial weights, and the reference point that LibAUC draws
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             self.module_ = TabularMLP(X.shape[1], n_members=1, **(self.module_parameters or {}))
-            self.module_.fit_statistics(inputs, targets)
-            self._train(inputs, targets)
-        self.module_.eval()
-        return self
-
-    def _train(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        loss = CompositionalAUCLoss(margin=1.0, k=1, device="cpu")
-        optimizer = PDSCA(
-            self.module_.parameters(),
-            loss,
-            lr=0.1,
-            beta1=0.9,
-            beta2=0.9,
-            weight_decay=1e-4,
-            epoch_decay=2e-3,
-            verbose=False,
-            device="cpu",
+        train(
+            self.module_,
+            X,
+            y,
+            repaired=self.repaired,
+            n_epochs=N_EPOCHS,
+            random_state=self.random_state,
         )
-        batches = StratifiedBatchSampler(targets, 128, random_state=self.random_state)
-        for epoch in range(N_EPOCHS):
-            if epoch in DECAY_EPOCHS:
-                optimizer.update_regularizer(decay_factor=10, decay_factor0=10)
-            for batch in batches:
-                optimizer.zero_grad()
-                if self.repaired:
-                    loss.zero_grad()
-                scores = torch.sigmoid(self.module_(inputs[batch]))
-                loss(scores, targets[batch]).backward()
-                optimizer.step()
+        return self
 
     @torch.no_grad()
     def decision_function(self, X: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from benchmarks.runner import comma_list
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,9 @@ def expand(names: Iterable[str]) -> list[str]:
 
 
 def available(names: Iterable[str]) -> list[str]:
-    """Return the models whose packages are installed; say which are left out."""
+    """Return the models of these names and groups with packages installed; say which have not."""
     kept = []
-    for name in names:
+    for name in expand(names):
         if MODELS[name].is_available:
             kept.append(name)
         else:
@@ -167,6 +170,16 @@ def available(names: Iterable[str]) -> list[str]:
                 file=sys.stderr,
             )
     return kept
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names models."""
+    parser.add_argument(
+        "--models",
+        type=comma_list,
+        required=True,
+        help=f"comma list of models and groups ({', '.join(GROUPS)})",
+    )
 
 
 def create(name: str, seed: int) -> BaseEstimator:

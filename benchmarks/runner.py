@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import models
 from benchmarks.store import Job, ResultsFile, Row, Schema
 from benchmarks.workers import Workers
 
@@ -60,12 +59,6 @@ def comma_list(text: str) -> list[str]:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every ``run`` command takes."""
-    parser.add_argument(
-        "--models",
-        type=comma_list,
-        required=True,
-        help=f"comma list of models and groups ({', '.join(models.GROUPS)})",
-    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     parser.add_argument("--out", type=Path, required=True, help="CSV file, new or to go on with")
@@ -73,14 +66,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_command(
     arguments: argparse.Namespace,
+    names: Iterable[str],
     costs: Mapping[str, float],
     evaluate: Evaluate,
     schema: Schema,
     *,
     fresh: bool = False,
 ) -> int:
-    """Run all models with all seeds on data sets of given costs; return the exit status."""
-    names = models.available(models.expand(arguments.models))
+    """Run models of these names with all seeds on data sets of given costs; return the status."""
     jobs = {
         Job(dataset, seed, model): cost
         for dataset, cost in costs.items()

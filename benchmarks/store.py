@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TextIO
@@ -26,9 +26,9 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns of a file of results and their types, and how many rows a job has."""
+    """Columns of a file of results, what reads their cells, and how many rows a job has."""
 
-    columns: Mapping[str, type]
+    columns: Mapping[str, Callable[[str], Any]]
     rows_per_job: int
 
 

@@ -1,0 +1,140 @@
+"""What a run on images says, as Markdown, curves and projections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks.report import markdown_table
+from benchmarks.store import Job, Row, Schema
+
+_EXPLANATION = """\
+ROC AUC on the test images, mean and standard deviation over seeds: of the last epoch, and of the
+epoch that is best on the validation images; of a logistic regression on the features of the last
+epoch; seconds of training, without scoring, of one thread or one GPU. By the last epoch.
+"""
+
+
+class Curve(tuple[float, ...]):
+    """Numbers that a cell of a CSV file holds."""
+
+    def __str__(self) -> str:
+        return " ".join(f"{value:.6g}" for value in self)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the numbers of a cell."""
+        return cls(float(word) for word in text.split())
+
+
+SCHEMA = Schema(
+    {
+        "dataset": str,
+        "seed": int,
+        "model": str,
+        "preset": str,
+        "epochs": Curve.parse,
+        "valid_auc": Curve.parse,
+        "test_auc": Curve.parse,
+        "probe_auc": float,
+        "fit_seconds": float,
+    },
+    rows_per_job=1,
+)
+
+
+def projections_of(results: Path) -> Path:
+    """Return the directory for the projected features of a run."""
+    return results.with_name(f"{results.stem}_projections")
+
+
+def projection_file(directory: Path, job: Job) -> Path:
+    """Return the file for the projected features of a job."""
+    return directory / f"{job.dataset}-{job.seed}-{job.model.replace(':', '-')}.npz"
+
+
+def write(rows: list[Row], projections: Path, directory: Path) -> None:
+    """Write ``report.md`` and, for each set, curves and projections as PNG files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    results = pd.DataFrame(rows, columns=list(SCHEMA.columns))
+    results["last"] = [curve[-1] for curve in results["test_auc"]]
+    results["chosen"] = [
+        test[int(np.argmax(valid))]
+        for valid, test in zip(results["valid_auc"], results["test_auc"], strict=True)
+    ]
+    text = f"# Images\n\n{_EXPLANATION}"
+    for (preset, dataset), of_set in results.groupby(["preset", "dataset"]):
+        text += f"\n## {dataset}, {preset}\n\n{_table(of_set)}"
+        _save_curves(of_set, directory / f"{dataset}_curves.png")
+        _save_projections(of_set, projections, directory / f"{dataset}_features.png")
+    (directory / "report.md").write_text(text)
+
+
+def _by_model(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    means = results.groupby("model")["last"].mean().sort_values(ascending=False, kind="stable")
+    for model in means.index:
+        yield str(model), results[results["model"] == model]
+
+
+def _table(results: pd.DataFrame) -> str:
+    header = ["model", "last epoch", "chosen epoch", "probe of features", "fit s", "seeds"]
+    lines = [
+        [
+            model,
+            *(_mean_and_deviation(rows[name]) for name in ("last", "chosen", "probe_auc")),
+            f"{rows['fit_seconds'].mean():.1f}",
+            str(len(rows)),
+        ]
+        for model, rows in _by_model(results)
+    ]
+    return markdown_table(header, lines)
+
+
+def _mean_and_deviation(values: pd.Series) -> str:
+    if len(values) < 2:
+        return f"{values.mean():.4f}"
+    return f"{values.mean():.4f} ± {values.std():.4f}"
+
+
+def _save_curves(results: pd.DataFrame, path: Path) -> None:
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for index, (model, rows) in enumerate(_by_model(results)):
+        curves = np.array(list(rows["test_auc"]))
+        style = "-" if index < 10 else "--"  # matplotlib has ten colours
+        axes.plot(rows["epochs"].iloc[0], curves.mean(0), style, label=model)
+    axes.set(xlabel="epochs", ylabel="ROC AUC on test images, mean over seeds")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def _save_projections(results: pd.DataFrame, projections: Path, path: Path) -> None:
+    seed = results["seed"].min()
+    rows = results[results["seed"] == seed]
+    files = {
+        model: projection_file(projections, Job(of_model["dataset"].iloc[0], seed, model))
+        for model, of_model in _by_model(rows)
+    }
+    files = {model: file for model, file in files.items() if file.exists()}
+    if not files:
+        return
+    n_columns = min(len(files), 4)
+    n_rows = -(-len(files) // n_columns)
+    figure = Figure(figsize=(3 * n_columns, 3 * n_rows), layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, (model, file) in zip(panels, files.items(), strict=False):
+        with np.load(file) as projection:
+            X, y = projection["X"], projection["y"]
+        for label, name in enumerate(("negative", "positive")):
+            panel.scatter(*X[y == label].T, s=5, alpha=0.6, label=name)
+        panel.set_title(model, fontsize=9)
+    panels[0].legend(fontsize=7)
+    figure.suptitle(f"features of test images, two principal components, seed {seed}", fontsize=10)
+    figure.savefig(path, dpi=100)
