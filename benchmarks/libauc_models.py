@@ -75,7 +75,7 @@ def train(
             dataset.y, batch_size, sampling_rate=sampling_rate, random_state=random_state
         )
         for epoch in range(n_epochs):
-            if epoch in {int(milestone * n_epochs) for milestone in _MILESTONES}:
+            if epoch in {round(milestone * n_epochs) for milestone in _MILESTONES}:
                 optimizer.update_regularizer(decay_factor=10, decay_factor0=10)
             module.train()
             for batch in batches:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback, ProgressBar
@@ -36,6 +36,7 @@ from skdam.data import (
     InMemoryDataset,
     first_example,
     inference_batch_size,
+    kind_of,
     labels_of,
     read_labels,
     sample_for_statistics,
@@ -579,6 +580,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 )
 
     def _check_X(self, X: ArrayLike, y: Any = "no_validation", *, reset: bool = False) -> Any:
+        if isinstance(X, Tensor):
+            X = X.numpy(force=True)
+        elif isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 1) > 1:
+            X = np.asarray(X)
         is_table = getattr(X, "ndim", 2) == 2
         options: dict[str, Any] = {
             # the first is what other numbers become
@@ -608,11 +613,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         classes: ArrayLike | None = None,
     ) -> InMemoryDataset | ExampleDataset:
         if isinstance(X, Dataset):
-            self._check_example(first_example(X), reset=reset)
-            labels = self._labels_beside(X, y)
+            # reading may be random, and is done again in training
+            with forked_rng(resolve_device(self.device)):
+                example: Any = first_example(X)
+                self._resolve_module(tuple(example.shape))
+                labels = self._labels_beside(X, y)
         else:
             data, labels = self._check_X(X, y, reset=reset)
-            self._check_example(data[0], reset=reset)
+            example = data[0]
+            self._resolve_module(example.shape)
+        self._check_example(example, reset=reset)
         named = {} if classes is None else {"classes": two_classes(classes)}
         named["y"] = two_classes(labels)
         if reset:
@@ -625,26 +635,27 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                     f"{self.classes_.tolist()}."
                 )
         targets = (labels == self.classes_[1]).astype(np.float32)
-        return (
-            ExampleDataset(X, targets) if isinstance(X, Dataset) else InMemoryDataset(data, targets)
-        )
+        if isinstance(X, Dataset):
+            return ExampleDataset(X, targets, (self._example_shape, self._example_dtype))
+        return InMemoryDataset(data, targets)
 
     def _check_new_data(self, X: ArrayLike | Dataset[Any]) -> InMemoryDataset | ExampleDataset:
         check_is_fitted(self)
         if isinstance(X, Dataset):
-            self._check_example(first_example(X))
-            return ExampleDataset(X, np.zeros(len(X), dtype=np.float32))  # type: ignore[arg-type]
+            example = first_example(X)
+            self._check_example(example)
+            nothing = np.zeros(len(X), dtype=np.float32)  # type: ignore[arg-type]
+            return ExampleDataset(X, nothing, kind_of(example))
         data = self._check_X(X)
         self._check_example(data[0])
         return InMemoryDataset(data)
 
     def _check_example(self, example: np.ndarray | Tensor, *, reset: bool = False) -> None:
         """Check that examples are as in fit or, to reset, keep what they are like."""
-        shape, dtype = tuple(example.shape), str(example.dtype).removeprefix("torch.")
+        shape, dtype = kind_of(example)
         if not reset:
             check_examples(shape, dtype, self._example_shape, self._example_dtype)
             return
-        self._resolve_module(shape)
         self._example_shape, self._example_dtype = shape, dtype
         if isinstance(example, Tensor):
             # of a Dataset: an array has been through scikit-learn's checks, which set these
@@ -654,9 +665,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _labels_beside(self, X: Dataset[Any], y: ArrayLike | None) -> np.ndarray:
         """Return the labels of a Dataset, reading it where they were not passed."""
         if y is None:
-            return read_labels(X, self._prefixed("iterator_train").get("num_workers", 0))
+            return read_labels(X, **self._prefixed("iterator_train"))
         labels = column_or_1d(y)
-        check_consistent_length(labels, X)
+        if len(labels) != len(X):  # type: ignore[arg-type]
+            raise ValueError(
+                f"y has {len(labels)} labels, the Dataset has {len(X)} examples."  # type: ignore[arg-type]
+            )
         return labels
 
     def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -756,9 +770,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             elif hasattr(net.module_, "fit_statistics"):
                 net.module_.fit_statistics(*sample_for_statistics(dataset))
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
+            offset = _middle_logit(net, dataset)
         net.train_split = None  # it holds the validation data
         self.__dict__.pop("best_score_", None)
-        offset = _middle_logit(net, dataset)
         if not np.isfinite(offset):
             raise DivergenceError(
                 "the scores of the training data overflow: X has values too large for float32."

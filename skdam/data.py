@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import skorch
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    default_collate,
+    get_worker_info,
+)
 
-_INFERENCE_ELEMENTS = 2**22
+_INFERENCE_ELEMENTS = 2**20
 _STATISTICS_ELEMENTS = 2**26
 _STATISTICS_EXAMPLES = 10_000
+_WORKER_PARAMETERS = {
+    "multiprocessing_context",
+    "num_workers",
+    "prefetch_factor",
+    "timeout",
+    "worker_init_fn",
+}
 
 
 class InMemoryDataset(skorch.dataset.Dataset):
@@ -40,27 +55,49 @@ class InMemoryDataset(skorch.dataset.Dataset):
 class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     """Examples of a user's dataset, one at a time, with targets that are known apart.
 
+    The workers of a loader and the main process each read from an object of their own:
+    a file that one has opened, the others would share, and its position with it.
+
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        Yields examples, or tuples that begin with one: arrays or tensors.
+        Yields examples, or tuples or lists that begin with one: arrays or tensors.
     y : ndarray of shape (n,)
         Targets.
+    kind : tuple
+        Shape and dtype that all examples have, see :func:`kind_of`.
     """
 
-    def __init__(self, dataset: Dataset[Any], y: np.ndarray) -> None:
-        self.dataset = dataset
+    def __init__(
+        self, dataset: Dataset[Any], y: np.ndarray, kind: tuple[tuple[int, ...], str]
+    ) -> None:
+        self._for_workers = dataset
+        self._for_main = copy.copy(dataset)
+        self._kind = kind
         self.y = torch.from_numpy(y)
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return example_of(self.dataset[index]), self.y[index]
+        dataset = self._for_main if get_worker_info() is None else self._for_workers
+        example = example_of(dataset[index])
+        if kind_of(example) != self._kind:
+            shape, dtype = kind_of(example)
+            raise ValueError(
+                f"example {index} of the Dataset has shape {shape} and dtype {dtype}, the first "
+                f"one in fit had {self._kind[0]} and {self._kind[1]}."
+            )
+        return example, self.y[index]
+
+
+def kind_of(example: np.ndarray | Tensor) -> tuple[tuple[int, ...], str]:
+    """Return the shape of an example and the name of its dtype."""
+    return tuple(example.shape), str(example.dtype).removeprefix("torch.")
 
 
 def example_of(item: Any) -> Tensor:
-    """Return the example that an item of a dataset is or begins with, as uint8 or float32."""
+    """Return the example that an item of a dataset is or begins with, as float32 or bytes."""
     if isinstance(item, tuple | list):
         item = item[0]
     if not isinstance(item, np.ndarray | Tensor):
@@ -69,7 +106,10 @@ def example_of(item: Any) -> Tensor:
             f"got {type(item).__name__}."
         )
     example = _to_tensor(item)
-    return example if example.dtype == torch.uint8 else example.float()
+    if example.is_complex():
+        raise TypeError("a Dataset must yield examples of real numbers, got complex ones.")
+    # as of arrays: a table of bytes is one of numbers
+    return example if example.dtype == torch.uint8 and example.ndim > 1 else example.float()
 
 
 def first_example(dataset: Any) -> Tensor:
@@ -81,7 +121,7 @@ def first_example(dataset: Any) -> Tensor:
         )
     if not len(dataset):
         raise ValueError("the Dataset is empty: it has 0 examples, at least 1 is needed.")
-    example = example_of(dataset[0])
+    example = example_of(copy.copy(dataset)[0])
     if not example.ndim or not example.numel():
         raise ValueError(
             f"a Dataset must yield examples with at least one axis and one number, got an example "
@@ -90,14 +130,14 @@ def first_example(dataset: Any) -> Tensor:
     return example
 
 
-def read_labels(dataset: Dataset[Any], num_workers: int = 0) -> np.ndarray:
+def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:
     """Read all items of a dataset of pairs once, and keep their labels."""
     loader = DataLoader(
-        dataset,
+        copy.copy(dataset),
         batch_size=256,
-        num_workers=num_workers,
         collate_fn=_labels,
         generator=torch.Generator(),
+        **{k: v for k, v in loader_parameters.items() if k in _WORKER_PARAMETERS},
     )
     return np.asarray([label for labels in loader for label in labels])
 
@@ -106,6 +146,9 @@ def _labels(items: list[Any]) -> list[Any]:
     if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
         raise TypeError("a Dataset must yield pairs (x, y), unless y is passed beside it.")
     labels = [item[1] for item in items]
+    for label in labels:
+        if np.asarray(label).size != 1:
+            raise ValueError(f"a Dataset must yield one label for each example, got {label!r}.")
     return [label.item() if hasattr(label, "item") else label for label in labels]
 
 
@@ -137,12 +180,29 @@ def sample_for_statistics(dataset: Any) -> tuple[Tensor, Tensor]:
     """
     if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
         return dataset.X, dataset.y
+    if reads_batches(dataset) and dataset[0][0].ndim == 1:
+        return take(dataset, range(len(dataset)))
     most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())
     # both ends of the order are taken, so that neither class is missing
     order = np.argsort(labels_of(dataset), kind="stable")
     places = np.linspace(0, len(order) - 1, min(len(order), max(most, 2))).round().astype(int)
-    X, y = take(dataset, np.sort(order[places]))
+    X, y = take(dataset, np.sort(order[places]).tolist())
     return scaled(X), y
+
+
+def whole_batches(dataset: Any, sampler: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of an epoch of data in memory, each selected in one go."""
+    rows = None
+    while isinstance(dataset, Subset):
+        indices = torch.as_tensor(dataset.indices)
+        rows = indices if rows is None else indices[rows]
+        dataset = dataset.dataset
+    X, y = dataset.X, dataset.y
+    if rows is not None:
+        rows = rows.to(X.device)
+    for batch in sampler.epoch(X.device):
+        index = batch if rows is None else rows[batch]
+        yield X.index_select(0, index), y.index_select(0, index)
 
 
 def keep_batch(batch: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -176,31 +176,64 @@ class AUCMarginLoss(nn.Module):
         logits = logits.to(torch.promote_types(logits.dtype, self.a.dtype))
         return logits, targets.to(logits.dtype)
 
-    def _margin_loss(self, logits: Tensor, positive: Tensor) -> Tensor:
-        scores = torch.sigmoid(logits)
-        negative = 1 - positive
-        n_positive = positive.sum()
-        n_negative = negative.sum()
-        scale: Tensor | float
+    def _margin_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        is_positive = targets > 0.5
+        n = len(targets)
+        n_positive = is_positive.sum(dtype=logits.dtype)
+        scale: Tensor | float = 1.0
         if self.version == "v2":
-            weight_positive = positive / n_positive.clamp(min=1)
-            weight_negative = negative / n_negative.clamp(min=1)
-            scale = 1.0
+            # the weight of an absent class, which is infinite, is that of no example
+            weights = torch.where(is_positive, 1 / n_positive, 1 / (n - n_positive))
         else:
-            n = positive.shape[0]
-            p = n_positive / n if self.prior is None else self.prior
-            weight_positive = (1 - p) / n * positive
-            weight_negative = p / n * negative
+            p = n_positive / n if self.prior is None else logits.new_tensor(self.prior)
+            weights = torch.where(is_positive, (1 - p) / n, p / n)
             scale = p * (1 - p)
+        if logits.ndim == 2:
+            is_positive, weights = is_positive.unsqueeze(1), weights.unsqueeze(1)
         alpha = self.alpha
-        gap = weight_negative @ scores - weight_positive @ scores
-        per_member = (
-            weight_positive @ (scores - self.a) ** 2
-            + weight_negative @ (scores - self.b) ** 2
-            + 2 * alpha * (scale * self.margin + gap)
-            - scale * alpha**2
-        )
-        return per_member.sum()
+        pairwise = _ClassMoments.apply(logits, self.a, self.b, alpha, is_positive, weights)
+        return pairwise + (scale * alpha * (2 * self.margin - alpha)).sum()
+
+
+class _ClassMoments(torch.autograd.Function):
+    r"""The part of the margin loss that sees scores, with its gradient in closed form.
+
+    .. math:: \sum_i w_i ((s_i - c_i)^2 + 2 \sigma_i \alpha s_i)
+
+    where :math:`c_i` is ``a`` and :math:`\sigma_i` is -1 for a positive, ``b`` and 1 for a
+    negative. A third of the operations that autograd would record.
+    """
+
+    @staticmethod
+    def forward(
+        logits: Tensor, a: Tensor, b: Tensor, alpha: Tensor, is_positive: Tensor, weights: Tensor
+    ) -> Tensor:
+        scores, distances, slopes = _score_terms(logits, a, b, alpha, is_positive)
+        return (weights * torch.addcmul(slopes * scores, distances, distances)).sum()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        logits, a, b, alpha, is_positive, weights = ctx.saved_tensors
+        # from the inputs, so that the gradient can be differentiated again
+        scores, distances, slopes = _score_terms(logits, a, b, alpha, is_positive)
+        pull = 2 * gradient * weights * distances
+        of_logits = (pull + gradient * weights * slopes) * scores * (1 - scores)
+        of_positives = pull * is_positive
+        of_a, of_b = -of_positives.sum(0), (of_positives - pull).sum(0)
+        return of_logits, of_a, of_b, None, None, None
+
+
+def _score_terms(
+    logits: Tensor, a: Tensor, b: Tensor, alpha: Tensor, is_positive: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores, their distances to the means of their classes, and 2 sigma alpha."""
+    scores = torch.sigmoid(logits)
+    slope = 2 * alpha
+    return scores, scores - torch.where(is_positive, a, b), torch.where(is_positive, -slope, slope)
 
 
 class CompositionalAUCLoss(AUCMarginLoss):
@@ -298,4 +331,4 @@ class CompositionalAUCLoss(AUCMarginLoss):
                 "inner_loss must return a Tensor with the loss of each element, of shape "
                 f"{tuple(logits.shape)}, got {got}."
             )
-        return losses.mean(0).sum()
+        return losses.sum() / len(losses)

@@ -18,15 +18,25 @@ from scipy.special import expit
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.dataset import get_len
 from skorch.history import History
 from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
-from skdam.data import InMemoryDataset, keep_batch, labels_of, reads_batches, scaled, take
+from skdam.data import (
+    InMemoryDataset,
+    keep_batch,
+    labels_of,
+    reads_batches,
+    scaled,
+    take,
+    whole_batches,
+)
 from skdam.losses import CompositionalAUCLoss, mean_probability_logit
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
@@ -162,6 +172,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def initialize(self) -> CompositionalAUCNet:
         self._check_schedule()
         self.first_epoch_ = 0
+        self._watched_ = True
         return super().initialize()
 
     def set_params(self, **kwargs: Any) -> CompositionalAUCNet:
@@ -214,12 +225,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         """Check, on two examples, that the module takes the data and returns logits."""
         if isinstance(X, np.ndarray | Tensor):
             X = InMemoryDataset(X)
-        if not isinstance(X, Dataset):
+        if not isinstance(X, Dataset) or "collate_fn" in self.get_params_for("iterator_train"):
             return
-        some = take(X, range(min(len(X), 2)))[0]  # type: ignore[arg-type]
-        if not isinstance(some, Tensor):
+        batch = take(X, range(min(len(X), 2)))  # type: ignore[arg-type]
+        if not isinstance(batch, tuple | list) or not isinstance(batch[0], Tensor):
             return
-        some = some.clone()  # a module may work in place
+        some = batch[0].clone()  # a module may work in place
         name = type(self.module_).__name__
         self.get_iterator(InMemoryDataset(some))  # raises now if it would after the training
         self._set_training(False)
@@ -228,7 +239,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         except (RuntimeError, TypeError) as error:
             raise ValueError(
                 f"module {name} does not take a batch of shape {tuple(some.shape)} and dtype "
-                f"{some.dtype}: {error}"
+                f"{scaled(some).dtype}: {error}"
             ) from error
         if not isinstance(output, Tensor):
             raise TypeError(f"module {name} must return a Tensor, got {type(output).__name__}.")
@@ -262,10 +273,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self.optimizer_.train()
             self.optimizer_.drop_iteration()
             try:
-                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+                self._train_epoch(iterator, prefix, step_fn, **fit_params)
             finally:
                 self.optimizer_.eval()
-            self._record_losses()
         else:
             scores, targets = [], []
 
@@ -282,28 +292,90 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self.history.record(name, float(auc))
             self.history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))
 
+    def _train_epoch(self, iterator: Any, prefix: str, step_fn: Any, **fit_params: Any) -> None:
+        """Do what skorch does, but call callbacks and read losses no more often than needed."""
+        self._watched_ = _looks_at_batches(self, NeuralNet) or any(
+            _looks_at_batches(callback, Callback) for _, callback in self.callbacks_
+        )
+        self._set_training(True)
+        steps = []
+        for batch in self._batches(iterator):
+            if self._watched_:
+                self.notify("on_batch_begin", batch=batch, training=True)
+                self._set_training(True)
+            step = step_fn(batch, **fit_params)
+            losses = step.get("losses", {}) | {f"{prefix}_loss": step["loss"].detach()}
+            steps.append((losses, get_len(batch[0])))
+            if self._watched_:
+                for name, loss in losses.items():
+                    self.history.record_batch(name, loss.item())
+                self.history.record_batch(f"{prefix}_batch_size", steps[-1][1])
+                self.notify("on_batch_end", batch=batch, training=True, **step)
+        values = iter(torch.stack([v for losses, _ in steps for v in losses.values()]).tolist())
+        rows = [
+            {name: next(values) for name in losses} | {f"{prefix}_batch_size": size}
+            for losses, size in steps
+        ]
+        if not self._watched_:
+            self.history[-1]["batches"].extend(rows)
+        self.history.record(f"{prefix}_batch_count", len(rows))
+        self._record_losses(rows)
+
+    def _batches(self, iterator: Any) -> Iterable[Any]:
+        if (
+            type(iterator) is DataLoader
+            and iterator.batch_sampler is self.sampler_
+            and iterator.collate_fn is keep_batch
+            and not iterator.num_workers
+        ):
+            return whole_batches(iterator.dataset, self.sampler_)
+        return iterator
+
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         # an interrupt leaves the row of an epoch that did not end
         if self.history and "lr" not in self.history[-1]:
             self.history.pop()
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Take the step or, if both phases see a batch, the two steps of a batch."""
+        """Take the step or, if both phases see a batch, the two steps of a batch.
+
+        Returns
+        -------
+        dict
+            Of the last step ``loss`` and ``y_pred``, of all steps ``losses`` by name.
+        """
+        losses = {}
         for _ in range(self.optimizer_.phases_per_batch):
+            name = f"{self.optimizer_.phase}_loss"
             step = self._phase_step(batch, **fit_params)
-        return step
+            losses[name] = step["loss"].detach()
+        return step | {"losses": losses}
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Evaluate the loss of the phase, and its gradient."""
+        X, y = batch
+        logits = self.infer(X, **fit_params)
+        loss = self.get_loss(logits, y, X=X, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": logits}
 
     def get_loss(
         self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
     ) -> Tensor:
         optimizer = self.optimizer_
         phase = optimizer.phase if training or optimizer.pretraining else "outer"
-        return self.criterion_(y_pred, to_tensor(y_true, device=self.device), phase=phase)
+        return self.criterion_(y_pred, self._on_device(y_true), phase=phase)
+
+    def _on_device(self, values: Any) -> Any:
+        if isinstance(values, Tensor):
+            return values.to(self.device)
+        return to_tensor(values, device=self.device)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Return the module's output; bytes reach it as numbers in [0, 1]."""
-        x = to_tensor(x, device=self.device)
-        return super().infer(scaled(x) if isinstance(x, Tensor) else x, **fit_params)
+        if not isinstance(x, Tensor):
+            return super().infer(x, **fit_params)
+        return self.module_(scaled(self._on_device(x)), **fit_params)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the logits of a batch, padded where rows are few.
@@ -341,12 +413,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         ValueError
             If the module has neither.
         """
-        embed = getattr(self.module_, "embed", partial(_last_linear_input, self.module_))
+        self.check_is_fitted()
+        embed = getattr(self.module_, "embed", None)
+        if not inspect.ismethod(embed):  # it may be the first layer
+            embed = partial(_last_linear_input, self.module_)
         self._set_training(False)
         parts = []
         with torch.no_grad():
             for batch, _ in self.get_iterator(self.get_dataset(X)):
-                features = embed(scaled(to_tensor(_padded(batch), device=self.device)))
+                features = embed(scaled(self._on_device(_padded(batch))))
                 parts.append(features[: len(batch)].float().cpu())
         return torch.cat(parts).numpy()
 
@@ -489,16 +564,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         passing = optimizer.phases_per_batch == 2 and phase == "inner"
         with self._buffers_kept() if passing else nullcontext():
             step = self.train_step_single(batch, **fit_params)
-        self.notify(
-            "on_grad_computed",
-            named_parameters=list(self.get_all_learnable_params()),
-            batch=batch,
-            training=True,
-        )
-        value = step["loss"].item()
-        self.history.record_batch(f"{phase}_loss", value)
-        if not math.isfinite(value):
-            self._raise_diverged(f"the {phase} loss is {value}")
+        if self._watched_:
+            self.notify(
+                "on_grad_computed",
+                named_parameters=list(self.get_all_learnable_params()),
+                batch=batch,
+                training=True,
+            )
         if exact and phase == "outer":
             with self._buffers_kept():
                 optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
@@ -508,21 +580,30 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
-        buffers = [(buffer, buffer.clone()) for buffer in self.module_.buffers()]
-        yield
-        for buffer, before in buffers:
-            buffer.copy_(before)
+        kept = [
+            (module, name, buffer, buffer.clone())
+            for module in self.module_.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+        try:
+            yield
+        finally:
+            for module, name, buffer, before in kept:
+                # the module may have put another tensor in its place
+                setattr(module, name, buffer.copy_(before))
 
     def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         # the Hessian must be that of the very function whose gradient led to u
         with forked_rng(self.device, state=self._inner_rng_state_):
             logits = self.infer(batch[0], **fit_params)
-        return self.criterion_(logits, to_tensor(batch[1], device=self.device), phase="inner")
+        return self.criterion_(logits, self._on_device(batch[1]), phase="inner")
 
-    def _record_losses(self) -> None:
-        batches = self.history[-1]["batches"]
+    def _record_losses(self, rows: list[dict[str, float]]) -> None:
         for name in ("inner_loss", "outer_loss"):
-            values = [row[name] for row in batches if name in row]
+            values = [row[name] for row in rows if name in row]
+            for value in values:
+                if not math.isfinite(value):
+                    self._raise_diverged(f"the {name.replace('_', ' ')} is {value}")
             if values:
                 self.history.record(name, float(np.mean(values)))
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
@@ -539,6 +620,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         )
 
 
+def _looks_at_batches(listener: Any, base: type) -> bool:
+    """Return whether a callback, or a net, does something of its own more than once an epoch."""
+    names = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+    return any(getattr(type(listener), name) is not getattr(base, name) for name in names)
+
+
 def _padded(X: Any) -> Any:
     missing = _LEAST_ROWS - len(X)
     if missing <= 0:
@@ -550,11 +637,11 @@ def _last_linear_input(module: nn.Module, X: Tensor) -> Tensor:
     """Return what the linear layer that runs last gets when the module is called."""
     seen: list[Tensor] = []
 
-    def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[:] = [inputs[0].flatten(1)]
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        seen[:] = [next(iter((*inputs, *named.values()))).flatten(1)]
 
     hooks = [
-        layer.register_forward_pre_hook(keep)
+        layer.register_forward_pre_hook(keep, with_kwargs=True)
         for layer in module.modules()
         if isinstance(layer, nn.Linear)
     ]

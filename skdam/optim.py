@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from skdam._packing import Pack, Separate
+
 VARIANTS = ("alternating", "lookahead")
 HYPERGRADIENTS = ("first-order", "exact")
 
@@ -133,6 +135,7 @@ class PDSCA(torch.optim.Optimizer):
         self.adaptive = adaptive
         self._steps = 0
         self._at_inner_point = False
+        self._packs: dict[int, Pack] = {}
         defaults = {
             "lr": lr,
             "inner_lr": inner_lr,
@@ -153,6 +156,7 @@ class PDSCA(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, which joins at the current phase."""
         super().add_param_group(param_group)
+        self._unpack()
         try:
             _normalise_group(self.param_groups[-1])
         except ValueError:
@@ -204,18 +208,18 @@ class PDSCA(torch.optim.Optimizer):
             with torch.enable_grad():
                 value = closure()
         if self.pretraining:
-            for group in self.param_groups:
+            for index, group in enumerate(self.param_groups):
                 if not group["auxiliary"]:
-                    self._outer_step(group)
+                    self._outer_step(index, group)
         elif self.phase == "outer":
             self._take_outer_step(inner_loss)
         elif self.variant == "lookahead":
             for group in self.param_groups:
                 self._lookahead_inner_step(group)
         else:
-            for group in self.param_groups:
+            for index, group in enumerate(self.param_groups):
                 if not group["auxiliary"]:
-                    self._alternating_inner_step(group)
+                    self._alternating_inner_step(index, group)
         self._steps += 1
         return value
 
@@ -227,6 +231,7 @@ class PDSCA(torch.optim.Optimizer):
         that average starts anew.
         """
         lr_decay = float(lr_decay)
+        self._unpack()
         for group in self.param_groups:
             group["lr"] *= lr_decay
             if group["inner_lr"] is not None:
@@ -241,6 +246,7 @@ class PDSCA(torch.optim.Optimizer):
         """End the pretraining: all averages start anew, the rates as they first were."""
         self.pretraining = False
         self._steps = 0
+        self._packs.clear()
         self.state.clear()
         for group in self.param_groups:
             if group["inner_lr"] is not None:
@@ -250,6 +256,7 @@ class PDSCA(torch.optim.Optimizer):
     @torch.no_grad()
     def eval(self) -> None:
         """Give the network the weights that predict: ``u`` if lookahead, else no change."""
+        self._unpack()
         # between its two phases a lookahead network holds the inner point anyway
         at_rest = self.phases_per_batch == 2 and self.phase == "inner"
         if at_rest and not self._at_inner_point:
@@ -285,6 +292,7 @@ class PDSCA(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the whole state, the phase included."""
+        self._unpack()
         return super().state_dict() | {
             "schedule": {
                 "variant": self.variant,
@@ -314,6 +322,7 @@ class PDSCA(torch.optim.Optimizer):
                     f"has {name}={getattr(self, name)!r}."
                 )
         super().load_state_dict(state_dict)
+        self._packs.clear()
         self.pretraining = schedule["pretraining"]
         self._steps = schedule["steps"]
         self._at_inner_point = schedule["at_inner_point"]
@@ -321,7 +330,8 @@ class PDSCA(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         names = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
         own = {name: getattr(self, name) for name in names}
-        own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
+        own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point, "_packs": {}}
+        self._unpack()
         return super().__getstate__() | own
 
     def _take_outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
@@ -333,21 +343,22 @@ class PDSCA(torch.optim.Optimizer):
         self._restore_primal()
         if self.hypergradient == "exact" and inner_loss is not None:
             self._apply_hessian(inner_loss)
-        for group in self.param_groups:
-            self._outer_step(group)
+        for index, group in enumerate(self.param_groups):
+            self._outer_step(index, group)
         self._dual_step()
 
-    def _alternating_inner_step(self, group: dict[str, Any]) -> None:
-        parameters, gradients, states = self._with_gradient(group)
-        if not parameters:
+    def _alternating_inner_step(self, index: int, group: dict[str, Any]) -> None:
+        work = self._work(index, group)
+        if work is None:
             return
-        step = _clip(gradients, group["clip_value"])
-        torch._foreach_add_(step, _decay(parameters, states, group))
+        step = work.gradients(group["clip_value"])
+        _add_decay(step, work, group)
         if self.adaptive:
-            step = _over_root(step, step, states, "inner", group)
-        torch._foreach_add_(parameters, step, alpha=-_inner_lr(group))
-        inner_points = _average(states, "inner_point", parameters, group["betas"][0])
-        torch._foreach_copy_(parameters, inner_points)
+            step = _over_root(step, step, work.states, "inner", group)
+        torch._foreach_add_(work.values, step, alpha=-_inner_lr(group))
+        inner_points = _average(work.states, "inner_point", work.values, group["betas"][0])
+        torch._foreach_copy_(work.values, inner_points)
+        work.store()
 
     def _lookahead_inner_step(self, group: dict[str, Any]) -> None:
         # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
@@ -356,40 +367,43 @@ class PDSCA(torch.optim.Optimizer):
             return
         for parameter in everything:
             self.state[parameter]["primal"] = parameter.clone()
-        parameters, gradients, states = self._with_gradient(group)
+        parameters = _with_gradient(group)
         if parameters and not group["auxiliary"]:
+            work = Separate(parameters, [self.state[parameter] for parameter in parameters])
             if self.hypergradient == "exact":
-                for gradient, state in zip(gradients, states, strict=True):
+                for parameter, state in zip(parameters, work.states, strict=True):
+                    gradient = parameter.grad
+                    assert gradient is not None
                     state["unclipped"] = gradient.abs() <= group["clip_value"]
-            step = _clip(gradients, group["clip_value"])
+            step = work.gradients(group["clip_value"])
             torch._foreach_add_(parameters, step, alpha=-_inner_lr(group))
         states = [self.state[parameter] for parameter in everything]
         inner_points = _average(states, "inner_point", everything, group["betas"][0])
         torch._foreach_copy_(everything, inner_points)
 
-    def _outer_step(self, group: dict[str, Any]) -> None:
-        parameters, gradients, states = self._with_gradient(group)
-        if not parameters:
+    def _outer_step(self, index: int, group: dict[str, Any]) -> None:
+        work = self._work(index, group)
+        if work is None:
             return
-        decay = _decay(parameters, states, group)
-        gradients = _clip(gradients, group["clip_value"])
+        gradients = work.gradients(group["clip_value"])
         if self.variant == "alternating":
-            torch._foreach_add_(gradients, decay)
-        step = _average(states, "gradient", gradients, group["betas"][1])
+            _add_decay(gradients, work, group)
+        step = _average(work.states, "gradient", gradients, group["betas"][1])
         if self.adaptive:
-            step = _over_root(step, gradients, states, "outer", group)
-        torch._foreach_add_(parameters, step, alpha=-group["lr"])
+            step = _over_root(step, gradients, work.states, "outer", group)
         if self.variant == "lookahead":
-            torch._foreach_add_(parameters, decay, alpha=-group["lr"])
+            step = [average.clone() for average in step]
+            _add_decay(step, work, group)
+        torch._foreach_add_(work.values, step, alpha=-group["lr"])
         if group["epoch_decay"]:
-            _extend_stage_average(states, parameters)
+            _extend_stage_average(work)
+        work.store()
 
     def _dual_step(self) -> None:
         loss = self.loss
         lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
-        slope = loss.margin + loss.b - loss.a - loss.alpha
         # a rate of 1/2 reaches the maximum, a larger one passes over it
-        loss.alpha.add_(slope, alpha=2 * min(lr, 0.5)).clamp_(min=0)
+        loss.alpha.lerp_(loss.b - loss.a + loss.margin, min(2 * lr, 1.0)).clamp_(min=0)
 
     def _apply_hessian(self, inner_loss: Callable[[], Tensor]) -> None:
         """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w))).
@@ -401,9 +415,10 @@ class PDSCA(torch.optim.Optimizer):
             if group["auxiliary"]:
                 continue
             parameters += [parameter for parameter in group["params"] if parameter.requires_grad]
-            for parameter, gradient, state in zip(*self._with_gradient(group), strict=True):
-                if "unclipped" in state:
-                    vectors[parameter] = _inner_lr(group) * state.pop("unclipped") * gradient
+            for parameter in _with_gradient(group):
+                if "unclipped" in self.state[parameter]:
+                    unclipped = self.state[parameter].pop("unclipped")
+                    vectors[parameter] = _inner_lr(group) * unclipped * parameter.grad
         with torch.enable_grad():
             slopes = torch.autograd.grad(
                 inner_loss(), parameters, create_graph=True, allow_unused=True
@@ -427,14 +442,29 @@ class PDSCA(torch.optim.Optimizer):
             else:
                 parameter.grad.sub_(product)
 
-    def _with_gradient(
-        self, group: dict[str, Any]
-    ) -> tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]:
-        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in parameters]
-        if any(gradient.is_sparse for gradient in gradients):
-            raise ValueError("sparse gradients are not supported; use dense embeddings.")
-        return parameters, gradients, [self.state[parameter] for parameter in parameters]
+    def _work(self, index: int, group: dict[str, Any]) -> Pack | Separate | None:
+        """Return what a step of a group works on, None if nothing has a gradient."""
+        pack = self._packs.get(index)
+        if pack is not None and pack.load():
+            return pack
+        if pack is not None:
+            self._unpack()
+        parameters = _with_gradient(group)
+        if not parameters:
+            return None
+        states = [self.state[parameter] for parameter in parameters]
+        is_whole = len(parameters) == len(group["params"])
+        if is_whole and self.variant == "alternating" and Pack.suits(parameters, states):
+            pack = self._packs[index] = Pack(parameters, states)
+            pack.load()
+            return pack
+        return Separate(parameters, states)
+
+    def _unpack(self) -> None:
+        """Give each parameter its state back; whoever looks at states or changes them does so."""
+        for pack in self._packs.values():
+            pack.unpack()
+        self._packs.clear()
 
     def _restore_primal(self) -> None:
         for parameter, state in self._trained():
@@ -449,24 +479,23 @@ def _inner_lr(group: dict[str, Any]) -> float:
     return group["lr"] if group["inner_lr"] is None else group["inner_lr"]
 
 
-def _clip(gradients: list[Tensor], bound: float) -> list[Tensor]:
-    clipped = torch._foreach_clamp_max(gradients, bound)
-    torch._foreach_clamp_min_(clipped, -bound)
-    return list(clipped)
+def _with_gradient(group: dict[str, Any]) -> list[Tensor]:
+    parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+    if any(parameter.grad.is_sparse for parameter in parameters):
+        raise ValueError("sparse gradients are not supported; use dense embeddings.")
+    return parameters
 
 
-def _decay(
-    parameters: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]
-) -> list[Tensor]:
-    """Return ``epoch_decay * (v - v_ref) + weight_decay * v``."""
+def _add_decay(step: list[Tensor], work: Pack | Separate, group: dict[str, Any]) -> None:
+    """Add ``epoch_decay * (v - v_ref) + weight_decay * v``."""
     epoch_decay = group["epoch_decay"]
-    decay = torch._foreach_mul(parameters, group["weight_decay"] + epoch_decay)
+    torch._foreach_add_(step, work.values, alpha=group["weight_decay"] + epoch_decay)
     if epoch_decay:
-        for parameter, state in zip(parameters, states, strict=True):
+        for value, state in zip(work.values, work.states, strict=True):
             if "reference" not in state:
-                state["reference"] = parameter.clone()
-        torch._foreach_add_(decay, [state["reference"] for state in states], alpha=-epoch_decay)
-    return list(decay)
+                state["reference"] = value.clone()
+        references = [state["reference"] for state in work.states]
+        torch._foreach_add_(step, references, alpha=-epoch_decay)
 
 
 def _average(
@@ -505,16 +534,22 @@ def _over_root(
     return scaled
 
 
-def _extend_stage_average(states: list[dict[str, Any]], parameters: list[Tensor]) -> None:
-    for state, parameter in zip(states, parameters, strict=True):
+def _extend_stage_average(work: Pack | Separate) -> None:
+    for state, value in zip(work.states, work.values, strict=True):
         if "stage_average" not in state:
-            state["stage_average"] = torch.zeros_like(parameter)
+            state["stage_average"] = torch.zeros_like(value)
             state["stage_steps"] = 0
         state["stage_steps"] += 1
-    averages = [state["stage_average"] for state in states]
-    change = torch._foreach_sub(parameters, averages)
-    torch._foreach_mul_(change, [1 / state["stage_steps"] for state in states])
-    torch._foreach_add_(averages, change)
+    for n_steps in {state["stage_steps"] for state in work.states}:
+        averages, values = zip(
+            *[
+                (state["stage_average"], value)
+                for state, value in zip(work.states, work.values, strict=True)
+                if state["stage_steps"] == n_steps
+            ],
+            strict=True,
+        )
+        torch._foreach_lerp_(averages, values, 1 / n_steps)
 
 
 def check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:

@@ -91,6 +91,11 @@ class StratifiedBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches of an epoch, or what a loaded state leaves of one."""
+        for batch in self.epoch():
+            yield batch.tolist()
+
+    def epoch(self, device: torch.device | str = "cpu") -> Iterator[torch.Tensor]:
+        """Yield the batches of an epoch as int64 tensors, put on a device all at once."""
         self._epoch_start = self._snapshot()
         batches = np.hstack(
             [
@@ -98,10 +103,11 @@ class StratifiedBatchSampler(Sampler[list[int]]):
                 for walk, size in zip(self._walks, (self.n_positive, self.n_negative), strict=True)
             ]
         )
+        on_device = torch.from_numpy(batches).to(device)
         start, self._n_skipped = self._n_skipped, 0
         for index in range(start, self._n_batches):
             self._n_yielded = index + 1
-            yield batches[index].tolist()
+            yield on_device[index]
         self._epoch_start = self._snapshot()
         self._n_yielded = 0
 

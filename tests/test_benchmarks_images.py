@@ -101,14 +101,15 @@ class TestModels:
     def test_all_start_from_the_same_weights(self, monkeypatch):
         starts = []
 
-        def keep(module, data, training, parameters, on_epoch_end):
+        def keep(module, *_):
+            module = getattr(module, "module_", module)
             starts.append(torch.cat([p.detach().ravel() for p in module.parameters()]))
 
-        monkeypatch.setattr(images_models, "_train_ours", keep)
-        monkeypatch.setattr(images_models, "_train_libauc", keep)
+        for name in ("_train_ours", "_train_libauc", "_train_sgd"):
+            monkeypatch.setattr(images_models, name, keep)
         for name in images_models.NAMES:
             images_models.train(name, part(20, 0), Training(1, 4, 2, random_state=3), None)
-        assert len(starts) == 10
+        assert len(starts) == 11
         assert all(torch.equal(start, starts[0]) for start in starts)
 
     @pytest.mark.parametrize("name", images_models.NAMES)
@@ -139,6 +140,8 @@ class TestModels:
         )
         with pytest.raises(ValueError, match="'auk' is no model; there are compositional"):
             images_models.parse("auk")
+        with pytest.raises(ValueError, match="'margin=2' changes neither lr, inner_lr nor"):
+            images_models.parse("auc:margin=2")
 
 
 class TestRun:

@@ -1,6 +1,7 @@
 """The estimator on images, and on datasets that yield one example at a time."""
 
 import io
+import os
 import pickle
 
 import joblib
@@ -91,6 +92,14 @@ class TestImages:
         with pytest.raises(ValueError, match="become uint8 and was float32"):
             clf.predict(X)
 
+    @pytest.mark.parametrize("container", [torch.from_numpy, list])
+    def test_bytes_are_bytes_in_any_container(self, few, container):
+        X, y = few
+        clf = make().fit(container(X), y)
+        np.testing.assert_array_equal(
+            clf.decision_function(X), make().fit(X, y).decision_function(container(X))
+        )
+
     def test_tables_of_bytes_are_numbers(self, few):
         X, y = few
         table = X.reshape(len(X), -1)
@@ -98,6 +107,9 @@ class TestImages:
         np.testing.assert_array_equal(
             clf.fit(table, y).decision_function(table),
             clf.fit(table.astype(float), y).decision_function(table.astype(float)),
+        )
+        np.testing.assert_array_equal(
+            clf.decision_function(Items(table)), clf.decision_function(table)
         )
 
     def test_same_seed_same_model_and_no_global_generator(self, few, untouched_generators):
@@ -195,7 +207,54 @@ class TestImages:
         assert sizes == ([64, 64] if n == 100 else [128, 234])
 
 
+class OpenedLate(Items):
+    """Opens its file when it is first read, as one should, and for itself alone."""
+
+    opened_by = None
+
+    def __getitem__(self, index):
+        if self.opened_by is None:
+            self.opened_by = os.getpid()
+        assert self.opened_by == os.getpid(), "two processes would share a file"
+        return super().__getitem__(index)
+
+
+class Noisy(Items):
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return image + torch.rand(image.shape), label
+
+
 class TestDataset:
+    def test_workers_and_the_main_process_open_files_apart(self, few):
+        X, y = few
+        clf = make(early_stopping=True, iterator_train__num_workers=1)
+        clf.fit(OpenedLate(X, y)).predict(OpenedLate(X))
+
+    def test_random_items_leave_the_global_generators_alone(self, few, untouched_generators):
+        X, y = few
+        images = torch.from_numpy(X).float()
+        with untouched_generators():
+            first, second = (make().fit(Noisy(images, y)) for _ in range(2))
+        assert first.offset_ == second.offset_
+        np.testing.assert_array_equal(
+            first.decision_function(images), second.decision_function(images)
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda X: [*X[:-1], X[-1] / 255], "example 99 .* dtype float32, .*uint8"),
+            (lambda X: [*X[:-1], X[-1, :, :, 1:]], r"example 99 .* shape \(1, 8, 7\)"),
+        ],
+    )
+    def test_examples_that_differ_are_named(self, few, change, message):
+        X, y = few
+        with pytest.raises(ValueError, match=message):
+            make().fit(Items(change(X), y))
+        with pytest.raises(ValueError, match=message):
+            make().fit(X, y).predict(Items(change(X)))
+
     @pytest.mark.parametrize("num_workers", [0, 2])
     def test_trains_as_the_same_array_does(self, few, num_workers):
         X, y = few
@@ -208,6 +267,19 @@ class TestDataset:
         np.testing.assert_array_equal(clf.decision_function(X), array.decision_function(X))
         for method in ("decision_function", "predict_proba", "predict", "embed"):
             np.testing.assert_array_equal(getattr(clf, method)(Items(X)), getattr(array, method)(X))
+
+    def test_statistics_of_a_table_are_of_all_its_training_rows(self):
+        class Look(nn.Linear):
+            def __init__(self, n_features):
+                super().__init__(n_features, 1)
+
+            def fit_statistics(self, X, y):
+                self.n_rows = len(X), y.sum().item()
+
+        y = np.arange(12_000) % 10 == 0
+        clf = CompositionalAUCClassifier(Look, max_epochs=1, early_stopping=True)
+        clf.fit(np.zeros((12_000, 2)), y)
+        assert clf.net_.module_.n_rows == (10_800, 1080)
 
     def test_tables_and_early_stopping(self, toy):
         X, y = toy
@@ -262,6 +334,8 @@ class TestDataset:
             (lambda X, y: Items(X, np.zeros(len(X))), ValueError, "two classes"),
             (lambda X, y: Items(X, np.arange(len(X))), ValueError, "Only binary"),
             (lambda X, y: Stream(), TypeError, "map-style"),
+            (lambda X, y: Items(X + 1j, y), TypeError, "complex"),
+            (lambda X, y: Items(X, np.stack([y, y], 1)), ValueError, "one label for each"),
         ],
     )
     def test_datasets_that_are_of_no_use(self, few, dataset, error, message):
@@ -273,7 +347,7 @@ class TestDataset:
 
     def test_labels_of_another_length(self, few):
         X, y = few
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ValueError, match="y has 99 labels, the Dataset has 100"):
             make().fit(Items(X), y[:-1])
 
     def test_examples_of_another_kind_than_in_fit(self, few):
@@ -318,6 +392,21 @@ class TestEmbed:
             expected = first(torch.from_numpy(toy[0])).tanh()
         np.testing.assert_allclose(clf.embed(toy[0]), expected, atol=1e-5)
         assert not last._forward_pre_hooks
+
+    def test_a_layer_of_that_name_is_not_the_features(self, toy):
+        class Named(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.embed = nn.Linear(4, 5)
+                self.last = nn.Linear(5, 1)
+
+            def forward(self, X):
+                return self.last(input=self.embed(X).relu())
+
+        clf = CompositionalAUCClassifier(Named, max_epochs=1).fit(*toy)
+        features = clf.embed(toy[0])
+        assert features.shape == (200, 5)
+        assert features.min() == 0
 
     def test_a_module_that_has_none_says_so(self, toy):
         class Sum(nn.Module):

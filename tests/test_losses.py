@@ -194,3 +194,20 @@ def test_mean_probability_logit():
 def test_mean_probability_logit_keeps_the_order_where_probabilities_are_0_or_1():
     logits = torch.tensor([-900.0, -800.0, 0.0, 800.0, 900.0]).unsqueeze(1).repeat(1, 3)
     torch.testing.assert_close(mean_probability_logit(logits), logits[:, 0])
+
+
+@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"version": "v1", "prior": 0.3}])
+@pytest.mark.parametrize("n_members", [None, 3])
+def test_gradients_of_the_margin_loss_may_be_differentiated(parameters, n_members):
+    generator = torch.Generator().manual_seed(0)
+    shape = (8,) if n_members is None else (8, n_members)
+    logits = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    loss = set_dual(AUCMarginLoss(0.7, n_members=n_members, **parameters).double(), 0.6, 0.3, 0.4)
+    targets = torch.arange(8) % 3 == 0
+
+    def of(logits, a, b):
+        return torch.func.functional_call(loss, {"a": a, "b": b}, (logits, targets))
+
+    inputs = (logits, loss.a.detach().requires_grad_(), loss.b.detach().requires_grad_())
+    assert torch.autograd.gradcheck(of, inputs)
+    assert torch.autograd.gradgradcheck(of, inputs)

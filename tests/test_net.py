@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from skorch.callbacks import Callback, Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from skdam import AUCMarginLoss, CompositionalAUCNet, DivergenceError
 
@@ -466,6 +467,90 @@ def test_lookahead_keeps_running_statistics_of_the_inner_point_alone(toy, hyperg
     with torch.no_grad():
         inputs = first(torch.from_numpy(toy[0]))  # of the one batch there was, at u
     torch.testing.assert_close(normalise.running_mean, 0.1 * inputs.mean(0))
+
+
+def test_lookahead_undoes_what_a_module_does_to_a_buffer_by_putting_another_in_its_place(toy):
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 1)
+            self.register_buffer("n_calls", torch.tensor(0))
+
+        def forward(self, X):
+            if self.training:
+                self.n_calls = self.n_calls + 1
+            return super().forward(X)
+
+    net = CompositionalAUCNet(
+        Counting, optimizer__variant="lookahead", batch_size=200, max_epochs=3, verbose=0
+    ).fit(*toy)
+    assert net.module_.n_calls == 3
+
+
+def test_a_collate_function_of_the_user_makes_the_batches(toy):
+    X, y = toy
+
+    def collate(items):
+        return torch.stack([torch.as_tensor(x["numbers"]) for x, _ in items]), torch.tensor(
+            [target for _, target in items]
+        )
+
+    class Rows(Dataset):
+        def __init__(self):
+            self.y = y
+
+        def __len__(self):
+            return len(X)
+
+        def __getitem__(self, index):
+            return {"numbers": X[index]}, y[index]
+
+    net = make_net(iterator_train__collate_fn=collate, iterator_valid__collate_fn=collate)
+    assert net.fit(Rows(), None).decision_function(Rows()).shape == (200,)
+
+
+def test_a_loader_of_the_user_is_used(toy):
+    n_batches = []
+
+    class Loader(DataLoader):
+        def __iter__(self):
+            for batch in super().__iter__():
+                n_batches.append(1)
+                yield batch
+
+    fit(make_net(iterator_train=Loader, max_epochs=1), toy)
+    assert len(n_batches) == 4
+
+
+def test_methods_of_a_net_of_the_user_are_called(toy):
+    calls = []
+
+    class Net(CompositionalAUCNet):
+        def on_batch_end(self, net, batch=None, training=False, **kwargs):
+            calls.append(training)
+
+        def train_step(self, batch, **fit_params):
+            step = super().train_step(batch, **fit_params)
+            return {"loss": step["loss"], "y_pred": step["y_pred"]}
+
+    net = Net(nn.Linear(4, 1), batch_size=50, max_epochs=2, verbose=0).fit(*toy)
+    assert calls == [True] * 8
+    assert np.isfinite(net.history[:, "train_loss"]).all()
+
+
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+def test_batches_are_watched_by_none_or_by_all_with_the_same_result(toy, variant):
+    class Watch(Callback):
+        def on_batch_end(self, net, **kwargs):
+            pass
+
+    nets = [
+        fit(make_net(callbacks=callbacks, optimizer__variant=variant), toy)
+        for callbacks in ([], [Watch()])
+    ]
+    for one, other in zip(*(net.history for net in nets), strict=True):
+        assert one["batches"] == other["batches"]
+        assert {k for k in one if k != "dur"} == {k for k in other if k != "dur"}
+        assert one["train_loss"] == other["train_loss"]
 
 
 def test_an_unfitted_net_pickles():
