@@ -69,9 +69,9 @@ _QUICK_RATES = {
     "auc": 0.1,
     "balanced-cross-entropy": 0.1,
     "cross-entropy": 0.3,
-    "weighted-cross-entropy": 0.3,
+    "weighted-cross-entropy": 0.1,
     "focal": 0.3,
-    "sgd-cross-entropy": 0.1,
+    "sgd-cross-entropy": 0.03,
     "libauc-shipped": 0.3,
     "libauc-repaired": 0.3,
 }

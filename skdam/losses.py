@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -190,50 +190,12 @@ class AUCMarginLoss(nn.Module):
             scale = p * (1 - p)
         if logits.ndim == 2:
             is_positive, weights = is_positive.unsqueeze(1), weights.unsqueeze(1)
-        alpha = self.alpha
-        pairwise = _ClassMoments.apply(logits, self.a, self.b, alpha, is_positive, weights)
-        return pairwise + (scale * alpha * (2 * self.margin - alpha)).sum()
-
-
-class _ClassMoments(torch.autograd.Function):
-    r"""The part of the margin loss that sees scores, with its gradient in closed form.
-
-    .. math:: \sum_i w_i ((s_i - c_i)^2 + 2 \sigma_i \alpha s_i)
-
-    where :math:`c_i` is ``a`` and :math:`\sigma_i` is -1 for a positive, ``b`` and 1 for a
-    negative. A third of the operations that autograd would record.
-    """
-
-    @staticmethod
-    def forward(
-        logits: Tensor, a: Tensor, b: Tensor, alpha: Tensor, is_positive: Tensor, weights: Tensor
-    ) -> Tensor:
-        scores, distances, slopes = _score_terms(logits, a, b, alpha, is_positive)
-        return (weights * torch.addcmul(slopes * scores, distances, distances)).sum()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        logits, a, b, alpha, is_positive, weights = ctx.saved_tensors
-        # from the inputs, so that the gradient can be differentiated again
-        scores, distances, slopes = _score_terms(logits, a, b, alpha, is_positive)
-        pull = 2 * gradient * weights * distances
-        of_logits = (pull + gradient * weights * slopes) * scores * (1 - scores)
-        of_positives = pull * is_positive
-        of_a, of_b = -of_positives.sum(0), (of_positives - pull).sum(0)
-        return of_logits, of_a, of_b, None, None, None
-
-
-def _score_terms(
-    logits: Tensor, a: Tensor, b: Tensor, alpha: Tensor, is_positive: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores, their distances to the means of their classes, and 2 sigma alpha."""
-    scores = torch.sigmoid(logits)
-    slope = 2 * alpha
-    return scores, scores - torch.where(is_positive, a, b), torch.where(is_positive, -slope, slope)
+        scores = torch.sigmoid(logits)
+        distances = scores - torch.where(is_positive, self.a, self.b)
+        slope = 2 * self.alpha
+        slopes = torch.where(is_positive, -slope, slope)
+        of_scores = (weights * torch.addcmul(slopes * scores, distances, distances)).sum()
+        return of_scores + (scale * self.alpha * (2 * self.margin - self.alpha)).sum()
 
 
 class CompositionalAUCLoss(AUCMarginLoss):

@@ -271,3 +271,13 @@ class TestData:
         assert X.dtype == np.float32
         assert X.shape == (4174, 10)
         assert y.sum() == 32
+
+
+def test_the_benchmark_of_speed_writes_its_tables(tmp_path):
+    speed = pytest.importorskip("benchmarks.speed")
+    path = tmp_path / "speed.md"
+    arguments = ["--rows", "300", "--scored-rows", "500", "--repeats", "1"]
+    assert speed.main([*arguments, "--out", str(path)]) == 0
+    text = path.read_text()
+    for name in ("bare torch", "skdam, alternating", "skorch", "skdam, predict_proba"):
+        assert f"| {name} | " in text
