@@ -305,7 +305,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
                 self._set_training(True)
             step = step_fn(batch, **fit_params)
             losses = step.get("losses", {}) | {f"{prefix}_loss": step["loss"].detach()}
-            steps.append((losses, get_len(batch[0])))
+            X = batch[0]
+            steps.append((losses, len(X) if isinstance(X, Tensor) else get_len(X)))
             if self._watched_:
                 for name, loss in losses.items():
                     self.history.record_batch(name, loss.item())
