@@ -205,6 +205,15 @@ def whole_batches(dataset: Any, sampler: Any) -> Iterator[tuple[Tensor, Tensor]]
         yield X.index_select(0, index), y.index_select(0, index)
 
 
+def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield data in memory in its order, without copying it unless it is a subset."""
+    if isinstance(dataset, InMemoryDataset):
+        yield from zip(dataset.X.split(batch_size), dataset.y.split(batch_size), strict=True)
+        return
+    for start in range(0, len(dataset), batch_size):
+        yield take(dataset, range(start, min(start + batch_size, len(dataset))))
+
+
 def keep_batch(batch: Any) -> Any:
     """Collate what :class:`InMemoryDataset` returns, which is a batch already."""
     return batch

@@ -6,7 +6,7 @@ import copy
 import inspect
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from numbers import Real
@@ -24,7 +24,7 @@ from skorch.history import History
 from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
@@ -34,6 +34,7 @@ from skdam.data import (
     labels_of,
     reads_batches,
     scaled,
+    slices,
     take,
     whole_batches,
 )
@@ -323,13 +324,17 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._record_losses(rows)
 
     def _batches(self, iterator: Any) -> Iterable[Any]:
+        """Return the batches of an iterator, without the loader where nobody would miss it."""
         if (
-            type(iterator) is DataLoader
-            and iterator.batch_sampler is self.sampler_
-            and iterator.collate_fn is keep_batch
-            and not iterator.num_workers
+            type(iterator) is not DataLoader
+            or iterator.collate_fn is not keep_batch
+            or iterator.num_workers
         ):
-            return whole_batches(iterator.dataset, self.sampler_)
+            return iterator
+        if isinstance(iterator.batch_sampler, StratifiedBatchSampler):
+            return whole_batches(iterator.dataset, iterator.batch_sampler)
+        if type(iterator.sampler) is SequentialSampler and iterator.batch_size is not None:
+            return slices(iterator.dataset, iterator.batch_size)
         return iterator
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -391,7 +396,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
-        votes = [self._vote(logits).cpu() for logits in self.forward_iter(X, device=self.device)]
+        self.check_is_fitted()
+        votes = [self._vote(logits).cpu() for logits in self._evaluate(X, self.infer)]
         return torch.cat(votes).double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -418,13 +424,19 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         embed = getattr(self.module_, "embed", None)
         if not inspect.ismethod(embed):  # it may be the first layer
             embed = partial(_last_linear_input, self.module_)
-        self._set_training(False)
-        parts = []
-        with torch.no_grad():
-            for batch, _ in self.get_iterator(self.get_dataset(X)):
-                features = embed(scaled(self._on_device(_padded(batch))))
-                parts.append(features[: len(batch)].float().cpu())
+        parts = [
+            features.float().cpu()
+            for features in self._evaluate(X, lambda batch: embed(scaled(self._on_device(batch))))
+        ]
         return torch.cat(parts).numpy()
+
+    def _evaluate(self, X: Any, function: Callable[[Any], Tensor]) -> Iterator[Tensor]:
+        """Yield what a function makes of each batch, in evaluation and without gradients."""
+        self._set_training(False)
+        for batch, _ in self._batches(self.get_iterator(self.get_dataset(X))):
+            with torch.no_grad():
+                output = function(_padded(batch))
+            yield output[: len(batch)]
 
     @property
     def _n_members(self) -> int:
