@@ -206,9 +206,10 @@ def whole_batches(dataset: Any, sampler: Any) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield data in memory in its order, without copying it unless it is a subset."""
+    """Yield the batches of data in memory in their order, as copies: a module may work in place."""
     if isinstance(dataset, InMemoryDataset):
-        yield from zip(dataset.X.split(batch_size), dataset.y.split(batch_size), strict=True)
+        for X, y in zip(dataset.X.split(batch_size), dataset.y.split(batch_size), strict=True):
+            yield X.clone(), y
         return
     for start in range(0, len(dataset), batch_size):
         yield take(dataset, range(start, min(start + batch_size, len(dataset))))
