@@ -18,7 +18,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 doctest: $(READY)
-	$(BIN)/python -m pytest --doctest-glob="*.rst" docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-glob="*.rst" docs
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
