@@ -29,8 +29,8 @@ from benchmarks import images_data, images_models, images_report
 from benchmarks.images_data import Part, Split
 from benchmarks.images_models import Function, Training
 from benchmarks.images_report import SCHEMA, Curve
-from benchmarks.runner import add_run_arguments, comma_list, run_command
-from benchmarks.store import Job, Row, read
+from benchmarks.runner import comma_list, command_line, run_command
+from benchmarks.store import Job, Row, read_rows
 
 _N_PROJECTED = 500
 
@@ -169,9 +169,9 @@ def _load(job: Job, settings: Preset, data: Path | None) -> Split:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = PRESETS[arguments.preset]
-    for rows in read(arguments.out, SCHEMA).values() if arguments.out.exists() else ():
-        if rows[0]["preset"] != arguments.preset:
-            raise ValueError(f"{arguments.out} is of the preset {rows[0]['preset']!r}.")
+    for row in read_rows(arguments.out, SCHEMA) if arguments.out.exists() else ():
+        if row["preset"] != arguments.preset:
+            raise ValueError(f"{arguments.out} is of the preset {row['preset']!r}.")
     work = partial(
         evaluate,
         preset=arguments.preset,
@@ -184,44 +184,37 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    jobs: dict[Job, list[Row]] = read(arguments.results, SCHEMA)
     images_report.write(
-        [row for rows in jobs.values() for row in rows],
+        read_rows(arguments.results, SCHEMA),
         images_report.projections_of(arguments.results),
         arguments.out_dir,
     )
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True)
-
-    run = commands.add_parser("run", help="train and score models")
-    add_run_arguments(run)
-    run.add_argument("--data", type=Path, help="directory of the files (default: download)")
-    run.add_argument("--preset", choices=PRESETS, default="quick")
-    run.add_argument(
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, help="directory of the files (default: download)")
+    parser.add_argument("--preset", choices=PRESETS, default="quick")
+    parser.add_argument(
         "--sets", type=comma_list, help=f"comma list of {', '.join(images_data.NAMES)}"
     )
-    run.add_argument(
+    parser.add_argument(
         "--models",
         type=comma_list,
         help=f"comma list of {', '.join(images_models.NAMES)}; with changes, as in "
         "auc:lr=0.3:sampling_rate=share",
     )
-    run.set_defaults(command=_run)
+    parser.set_defaults(command=_run)
 
-    report = commands.add_parser("report", help="tables and plots of a run")
-    report.add_argument("results", type=Path, help="CSV file of a run")
-    report.add_argument("--out-dir", type=Path, required=True)
-    report.set_defaults(command=_report)
 
-    arguments = parser.parse_args(argv)
-    return arguments.command(arguments)
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out-dir", type=Path, required=True)
+    parser.set_defaults(command=_report)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    return command_line(__doc__, argv, run=_add_run, report=_add_report)
 
 
 if __name__ == "__main__":

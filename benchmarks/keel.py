@@ -21,8 +21,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from benchmarks import keel_data, models, report
 from benchmarks.measure import fit_and_score
-from benchmarks.runner import add_run_arguments, comma_list, run_command
-from benchmarks.store import Job, Row, Schema, read
+from benchmarks.runner import comma_list, command_line, run_command
+from benchmarks.store import Job, Row, Schema, read_rows
 
 N_FOLDS = 5
 SCHEMA = Schema(
@@ -55,37 +55,33 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    rows = [row for job in read(arguments.results, SCHEMA).values() for row in job]
+    rows = read_rows(arguments.results, SCHEMA)
     results = pd.DataFrame(rows, columns=list(SCHEMA.columns))
     results = results[results["dataset"].isin(keel_data.select(arguments.sets))]
     report.write(results, arguments.models, arguments.reference, arguments.out_dir)
     return 0
 
 
+_SETS = "comma list of sets, and of tuning, held-out and all"
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    models.add_argument(parser)
+    parser.add_argument("--sets", type=comma_list, required=True, help=_SETS)
+    parser.set_defaults(command=_run)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sets", type=comma_list, default=["held-out"], help=_SETS)
+    parser.add_argument("--models", type=comma_list, help="models (default: all of the file)")
+    parser.add_argument("--reference", default="skdam", help="model to compare with the others")
+    parser.add_argument("--out-dir", type=Path, required=True)
+    parser.set_defaults(command=_report)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True)
-    sets = "comma list of sets, and of tuning, held-out and all"
-
-    run = commands.add_parser("run", help="train and score models")
-    add_run_arguments(run)
-    models.add_argument(run)
-    run.add_argument("--sets", type=comma_list, required=True, help=sets)
-    run.set_defaults(command=_run)
-
-    summary = commands.add_parser("report", help="compare the models of a run")
-    summary.add_argument("results", type=Path, help="CSV file of a run")
-    summary.add_argument("--sets", type=comma_list, default=["held-out"], help=sets)
-    summary.add_argument("--models", type=comma_list, help="models (default: all of the file)")
-    summary.add_argument("--reference", default="skdam", help="model to compare with the others")
-    summary.add_argument("--out-dir", type=Path, required=True)
-    summary.set_defaults(command=_report)
-
-    arguments = parser.parse_args(argv)
-    return arguments.command(arguments)
+    return command_line(__doc__, argv, run=_add_run, report=_add_report)
 
 
 if __name__ == "__main__":

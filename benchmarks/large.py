@@ -23,8 +23,8 @@ from sklearn.model_selection import train_test_split
 from benchmarks import large_data, models
 from benchmarks.measure import fit_and_score
 from benchmarks.report import markdown_table
-from benchmarks.runner import add_run_arguments, comma_list, run_command
-from benchmarks.store import Job, Row, Schema, read
+from benchmarks.runner import comma_list, command_line, run_command
+from benchmarks.store import Job, Row, Schema, read_rows
 
 MAX_TEST_ROWS = 100_000
 # Linux counts kibibytes, macOS bytes
@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    rows = [row for job in read(arguments.results, SCHEMA).values() for row in job]
+    rows = read_rows(arguments.results, SCHEMA)
     arguments.out.write_text(summary(pd.DataFrame(rows, columns=list(SCHEMA.columns))))
     return 0
 
@@ -99,31 +99,25 @@ def summary(results: pd.DataFrame) -> str:
     return text
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True)
-
-    run = commands.add_parser("run", help="train and score models")
-    add_run_arguments(run)
-    models.add_argument(run)
-    run.add_argument(
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    models.add_argument(parser)
+    parser.add_argument(
         "--sets",
         type=comma_list,
         default=list(large_data.NAMES),
         help=f"comma list of {', '.join(large_data.NAMES)}, or synthetic-<rows>",
     )
-    run.set_defaults(command=_run)
+    parser.set_defaults(command=_run)
 
-    report = commands.add_parser("report", help="tables of a run")
-    report.add_argument("results", type=Path, help="CSV file of a run")
-    report.add_argument("--out", type=Path, required=True, help="Markdown file")
-    report.set_defaults(command=_report)
 
-    arguments = parser.parse_args(argv)
-    return arguments.command(arguments)
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="Markdown file")
+    parser.set_defaults(command=_report)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    return command_line(__doc__, argv, run=_add_run, report=_add_report)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from datetime import timedelta
 from pathlib import Path
@@ -57,11 +57,40 @@ def comma_list(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every ``run`` command takes."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--jobs", type=int, default=1, help="worker processes")
-    parser.add_argument("--out", type=Path, required=True, help="CSV file, new or to go on with")
+def command_line(
+    description: str | None,
+    argv: Sequence[str] | None,
+    *,
+    run: Callable[[argparse.ArgumentParser], None],
+    report: Callable[[argparse.ArgumentParser], None],
+) -> int:
+    """Parse a command line with the commands ``run`` and ``report``, and do what it says.
+
+    Parameters
+    ----------
+    description : str
+    argv : sequence of str or None
+        None takes that of the process.
+    run, report : callable
+        Add the arguments of a command that it has beyond those of all benchmarks, and set
+        the default ``command``: what is called with the arguments and returns the exit status.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    run_parser = commands.add_parser("run", help="train and score models")
+    run_parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    run_parser.add_argument("--jobs", type=int, default=1, help="worker processes")
+    run_parser.add_argument(
+        "--out", type=Path, required=True, help="CSV file, new or to go on with"
+    )
+    run(run_parser)
+    report_parser = commands.add_parser("report", help="tables and plots of a run")
+    report_parser.add_argument("results", type=Path, help="CSV file of a run")
+    report(report_parser)
+    arguments = parser.parse_args(argv)
+    return arguments.command(arguments)
 
 
 def run_command(

@@ -53,9 +53,9 @@ def make_module(X: np.ndarray, y: np.ndarray, **parameters: Any) -> TabularMLP:
     return module
 
 
-def bare_epoch(X: np.ndarray, y: np.ndarray, *, n_passes: int = 1, **parameters: Any) -> Run:
+def bare_epoch(X: np.ndarray, y: np.ndarray, *, n_passes: int = 1) -> Run:
     """Return an epoch of the least that training needs: select, forward, backward, SGD."""
-    module = make_module(X, y, **parameters)
+    module = make_module(X, y)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, foreach=True)
     inputs, targets = torch.from_numpy(X), torch.from_numpy(y)
 
@@ -64,12 +64,7 @@ def bare_epoch(X: np.ndarray, y: np.ndarray, *, n_passes: int = 1, **parameters:
             some, wanted = inputs.index_select(0, batch), targets.index_select(0, batch)
             for _ in range(n_passes):
                 optimizer.zero_grad()
-                logits = module(some)
-                if logits.ndim == 2:
-                    wanted_of_all = wanted.unsqueeze(1).expand_as(logits)
-                else:
-                    wanted_of_all = wanted
-                binary_cross_entropy_with_logits(logits, wanted_of_all).backward()
+                binary_cross_entropy_with_logits(module(some), wanted).backward()
                 optimizer.step()
 
     return epoch

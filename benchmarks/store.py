@@ -57,6 +57,11 @@ def read(path: Path, schema: Schema) -> dict[Job, list[Row]]:
     return {job: rows for job, rows in jobs.items() if len(rows) == schema.rows_per_job}
 
 
+def read_rows(path: Path, schema: Schema) -> list[Row]:
+    """Return the rows of all finished jobs."""
+    return [row for rows in read(path, schema).values() for row in rows]
+
+
 class ResultsFile:
     """A file of results that grows by a whole job at a time.
 
