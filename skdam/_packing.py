@@ -1,4 +1,4 @@
-"""What a step of an optimizer works on: tensors side by side, or end to end in one."""
+"""What a step of an optimizer works on: one parameter, or many as one vector."""
 
 from __future__ import annotations
 
@@ -9,105 +9,143 @@ from torch import Tensor
 
 State = dict[str, Any]
 
-_LEAST_TENSORS = 3
-_MOST_ELEMENTS = 2**18
+_ALIGNMENT = 64  # bytes, as torch's own allocations have
 
 
-class Separate:
-    """Parameters, their gradients and their states as they are.
+class Single:
+    """A parameter and its state.
 
     Parameters
     ----------
-    values : list of Tensor
-        Parameters that have gradients.
-    states : list of dict
-        The state of each.
+    parameter : Tensor
+    state : dict
     """
 
-    def __init__(self, values: list[Tensor], states: list[State]) -> None:
-        self.values = values
-        self.states = states
+    def __init__(self, parameter: Tensor, state: State) -> None:
+        self.value = parameter
+        self.state = state
 
-    def gradients(self, bound: float) -> list[Tensor]:
-        """Return copies of the gradients, clipped to [-bound, bound]."""
-        gradients = [value.grad for value in self.values if value.grad is not None]
-        clipped = torch._foreach_clamp_max(gradients, bound)
-        torch._foreach_clamp_min_(clipped, -bound)
-        return list(clipped)
+    def load(self) -> bool:
+        """Return whether there is a gradient, and a dense one."""
+        return self.value.grad is not None and not self.value.grad.is_sparse
 
-    def store(self) -> None:
-        """Give the parameters their new values: they have them."""
+    def gradient(self, bound: float) -> Tensor:
+        """Return a copy of the gradient, clipped to [-bound, bound]."""
+        assert self.value.grad is not None
+        return self.value.grad.clamp(-bound, bound)
 
 
 class Pack:
-    """Small parameters end to end in one vector, and their gradients and states likewise.
+    """Parameters as views of one vector, and their gradients and states likewise.
 
-    On tensors this small the calls cost more than the arithmetic, and the fewer tensors
-    there are the fewer calls.
+    There is one call where there was one for each parameter, which on small tensors costs
+    more than the arithmetic, and memory for gradients is taken once.
 
     Parameters
     ----------
     parameters : list of Tensor
-        Of one dtype, on one device.
-    states : list of dict
-        The state of each, with the same keys in all; see :meth:`unpack`.
+        See :meth:`suits`. They become views.
+
+    Attributes
+    ----------
+    value : Tensor
+        The vector.
+    state : dict
+        What the states of the parameters held before :meth:`take`.
     """
 
-    def __init__(self, parameters: list[Tensor], states: list[State]) -> None:
+    def __init__(self, parameters: list[Tensor]) -> None:
         self._parameters = parameters
-        self._states = states
-        n = sum(parameter.numel() for parameter in parameters)
-        self._value = parameters[0].new_empty(n)
-        self._gradient = parameters[0].new_empty(n)
-        self._parts_of_value = self._parts(self._value)
+        multiple = _ALIGNMENT // parameters[0].element_size()
+        self._sizes = [-(-parameter.numel() // multiple) * multiple for parameter in parameters]
+        self.value = self._vector()
+        self.state: State = {}
+        self._owners: list[State] = []
+        self._gradient = self._vector()
         self._parts_of_gradient = self._parts(self._gradient)
-        state: State = {}
-        for key, first in states[0].items():
-            if isinstance(first, Tensor):
-                state[key] = self._value.new_empty(n)
-                torch._foreach_copy_(self._parts(state[key]), [other[key] for other in states])
-            else:
-                state[key] = first
-        self.values = [self._value]
-        self.states = [state]
+        parts = self._parts(self.value)
+        self._addresses = [part.data_ptr() for part in parts]
+        torch._foreach_copy_(parts, parameters)
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.data = part
 
     @staticmethod
-    def suits(parameters: list[Tensor], states: list[State]) -> bool:
-        """Return whether parameters can be packed and gain by it."""
-        first = parameters[0]
-        numbers = [{k: v for k, v in s.items() if not isinstance(v, Tensor)} for s in states]
-        return (
-            len(parameters) >= _LEAST_TENSORS
-            and sum(parameter.numel() for parameter in parameters) <= _MOST_ELEMENTS
-            and all(p.dtype == first.dtype and p.device == first.device for p in parameters)
-            and all(state.keys() == states[0].keys() for state in states)
-            and all(number == numbers[0] for number in numbers)
+    def suits(parameters: list[Tensor]) -> bool:
+        """Return whether parameters can be packed.
+
+        They are of one dtype, on one device, contiguous, and share memory with nothing, as
+        those of a recurrent layer on CUDA do, or tied ones.
+        """
+        return bool(parameters) and all(
+            p.dtype == parameters[0].dtype
+            and p.device == parameters[0].device
+            and p.is_contiguous()
+            and 0 < p.nbytes == p.untyped_storage().nbytes()
+            for p in parameters
         )
 
-    def load(self) -> bool:
-        """Take the parameters' values and gradients as they are now, if all have gradients."""
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        if len(gradients) < len(self._parameters):
+    def holds(self, parameters: list[Tensor]) -> bool:
+        """Return whether the pack is of these parameters, in the memory that it gave them."""
+        return [parameter.data_ptr() for parameter in parameters] == self._addresses
+
+    def take(self, states: list[State]) -> bool:
+        """Take the states of the parameters over and empty them, if all have the same entries."""
+        if self._owners:
+            return True
+        numbers = [{k: v for k, v in s.items() if not isinstance(v, Tensor)} for s in states]
+        alike = all(state.keys() == states[0].keys() for state in states)
+        if not alike or any(number != numbers[0] for number in numbers):
             return False
-        torch._foreach_copy_(self._parts_of_value, self._parameters)
+        packed = dict(states[0])
+        for key, value in packed.items():
+            if isinstance(value, Tensor):
+                packed[key] = self._joined(self.state.get(key), [state[key] for state in states])
+        for state in states:
+            state.clear()
+        self.state = packed
+        self._owners = states
+        return True
+
+    def give_back(self) -> None:
+        """Give the parameters' states, as views, what the pack has for them."""
+        if not self._owners:
+            return
+        for key, value in self.state.items():
+            values = [value] * len(self._owners)
+            parts = self._parts(value) if isinstance(value, Tensor) else values
+            for state, part in zip(self._owners, parts, strict=True):
+                state[key] = part
+        self._owners = []
+
+    def load(self) -> bool:
+        """Take the gradients as they are now, if all parameters have one, and a dense one."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if len(gradients) < len(self._parameters) or any(g.is_sparse for g in gradients):
+            return False
         torch._foreach_copy_(self._parts_of_gradient, gradients)
         return True
 
-    def gradients(self, bound: float) -> list[Tensor]:
+    def gradient(self, bound: float) -> Tensor:
         """Return the gradients, clipped to [-bound, bound]."""
-        return [self._gradient.clamp_(-bound, bound)]
+        return self._gradient.clamp_(-bound, bound)
 
-    def store(self) -> None:
-        """Give the parameters their new values."""
-        torch._foreach_copy_(self._parameters, self._parts_of_value)
+    def _joined(self, vector: Tensor | None, tensors: list[Tensor]) -> Tensor:
+        """Return the vector that tensors are parts of, or a new one of what they hold."""
+        if vector is not None and all(
+            tensor.data_ptr() == part.data_ptr()
+            for tensor, part in zip(tensors, self._parts(vector), strict=True)
+        ):
+            return vector
+        vector = self._vector()
+        torch._foreach_copy_(self._parts(vector), tensors)
+        return vector
 
-    def unpack(self) -> None:
-        """Give the parameters' states what the pack has for them."""
-        for key, value in self.states[0].items():
-            parts = self._parts(value) if isinstance(value, Tensor) else [value] * len(self._states)
-            for state, part in zip(self._states, parts, strict=True):
-                state[key] = part
+    def _vector(self) -> Tensor:
+        # zeros, as there are gaps between the parts
+        return self._parameters[0].new_zeros(sum(self._sizes))
 
     def _parts(self, vector: Tensor) -> list[Tensor]:
-        parts = vector.split([parameter.numel() for parameter in self._parameters])
-        return [part.view(p.shape) for part, p in zip(parts, self._parameters, strict=True)]
+        return [
+            part[: parameter.numel()].view(parameter.shape)
+            for part, parameter in zip(vector.split(self._sizes), self._parameters, strict=True)
+        ]

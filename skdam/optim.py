@@ -10,10 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from skdam._packing import Pack, Separate
+from skdam._packing import Pack, Single
 
 VARIANTS = ("alternating", "lookahead")
 HYPERGRADIENTS = ("first-order", "exact")
+
+Part = Pack | Single
 
 
 class PDSCA(torch.optim.Optimizer):
@@ -224,8 +226,8 @@ class PDSCA(torch.optim.Optimizer):
         elif self.phase == "outer":
             self._take_outer_step(inner_loss)
         elif self.variant == "lookahead":
-            for group in self.param_groups:
-                self._lookahead_inner_step(group)
+            for index, group in enumerate(self.param_groups):
+                self._lookahead_inner_step(index, group)
         else:
             for index, group in enumerate(self.param_groups):
                 if not group["auxiliary"]:
@@ -256,7 +258,7 @@ class PDSCA(torch.optim.Optimizer):
         """End the pretraining: all averages start anew, the rates as they first were."""
         self.pretraining = False
         self._steps = 0
-        self._packs.clear()
+        self._unpack()
         self.state.clear()
         for group in self.param_groups:
             if group["inner_lr"] is not None:
@@ -297,7 +299,9 @@ class PDSCA(torch.optim.Optimizer):
     def drop_iteration(self) -> None:
         """Go back to the start of a lookahead iteration that stopped between its phases."""
         if self.variant == "lookahead" and self.phase == "outer":
-            self._restore_primal()
+            self._unpack()
+            for parameter, state in self._trained():
+                _restore_primal(parameter, state)
             self._steps -= 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -331,8 +335,8 @@ class PDSCA(torch.optim.Optimizer):
                     f"the state dict was made with {name}={schedule[name]!r}, this optimizer "
                     f"has {name}={getattr(self, name)!r}."
                 )
+        self._unpack()
         super().load_state_dict(state_dict)
-        self._packs.clear()
         self.pretraining = schedule["pretraining"]
         self._steps = schedule["steps"]
         self._at_inner_point = schedule["at_inner_point"]
@@ -350,7 +354,10 @@ class PDSCA(torch.optim.Optimizer):
                 "hypergradient='exact' needs step(inner_loss=...) in the outer phase: a callable "
                 "that returns the inner loss of the minibatch."
             )
-        self._restore_primal()
+        if self.variant == "lookahead":
+            for index, group in enumerate(self.param_groups):
+                for part in self._parts(index, group):
+                    _restore_primal(part.value, part.state)
         if self.hypergradient == "exact" and inner_loss is not None:
             self._apply_hessian(inner_loss)
         for index, group in enumerate(self.param_groups):
@@ -358,56 +365,42 @@ class PDSCA(torch.optim.Optimizer):
         self._dual_step()
 
     def _alternating_inner_step(self, index: int, group: dict[str, Any]) -> None:
-        work = self._work(index, group)
-        if work is None:
-            return
-        step = work.gradients(group["clip_value"])
-        _add_decay(step, work, group)
-        if self.adaptive:
-            step = _over_root(step, step, work.states, "inner", group)
-        torch._foreach_add_(work.values, step, alpha=-_inner_lr(group))
-        inner_points = _average(work.states, "inner_point", work.values, group["betas"][0])
-        torch._foreach_copy_(work.values, inner_points)
-        work.store()
+        for part in self._parts_with_gradient(index, group):
+            step = part.gradient(group["clip_value"])
+            _add_decay(step, part, group)
+            if self.adaptive:
+                step = _over_root(step, step, part.state, "inner", group)
+            part.value.add_(step, alpha=-_inner_lr(group))
+            part.value.copy_(_average(part.state, "inner_point", part.value, group["betas"][0]))
 
-    def _lookahead_inner_step(self, group: dict[str, Any]) -> None:
+    def _lookahead_inner_step(self, index: int, group: dict[str, Any]) -> None:
         # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
-        everything = [parameter for parameter in group["params"] if parameter.requires_grad]
-        if not everything:
-            return
-        for parameter in everything:
-            self.state[parameter]["primal"] = parameter.clone()
-        parameters = _with_gradient(group)
-        if parameters and not group["auxiliary"]:
-            work = Separate(parameters, [self.state[parameter] for parameter in parameters])
+        for part in self._parts(index, group):
+            part.state["primal"] = part.value.clone()
+        moving = () if group["auxiliary"] else self._parts_with_gradient(index, group)
+        for part in moving:
             if self.hypergradient == "exact":
-                for parameter, state in zip(parameters, work.states, strict=True):
-                    gradient = parameter.grad
-                    assert gradient is not None
-                    state["unclipped"] = gradient.abs() <= group["clip_value"]
-            step = work.gradients(group["clip_value"])
-            torch._foreach_add_(parameters, step, alpha=-_inner_lr(group))
-        states = [self.state[parameter] for parameter in everything]
-        inner_points = _average(states, "inner_point", everything, group["betas"][0])
-        torch._foreach_copy_(everything, inner_points)
+                assert part.value.grad is not None
+                part.state["unclipped"] = part.value.grad.abs() <= group["clip_value"]
+            part.value.add_(part.gradient(group["clip_value"]), alpha=-_inner_lr(group))
+        for part in self._parts(index, group):
+            part.value.copy_(_average(part.state, "inner_point", part.value, group["betas"][0]))
 
     def _outer_step(self, index: int, group: dict[str, Any]) -> None:
-        work = self._work(index, group)
-        if work is None:
-            return
-        gradients = work.gradients(group["clip_value"])
-        if self.variant == "alternating":
-            _add_decay(gradients, work, group)
-        step = _average(work.states, "gradient", gradients, group["betas"][1])
-        if self.adaptive:
-            step = _over_root(step, gradients, work.states, "outer", group)
-        if self.variant == "lookahead":
-            step = [average.clone() for average in step]
-            _add_decay(step, work, group)
-        torch._foreach_add_(work.values, step, alpha=-group["lr"])
-        if group["epoch_decay"]:
-            _extend_stage_average(work)
-        work.store()
+        for part in self._parts_with_gradient(index, group):
+            gradient = part.gradient(group["clip_value"])
+            if self.variant == "alternating":
+                _add_decay(gradient, part, group)
+            step = _average(part.state, "gradient", gradient, group["betas"][1])
+            if self.adaptive:
+                step = _over_root(step, gradient, part.state, "outer", group)
+            if self.variant == "lookahead":
+                # the average has to stay as it is, the gradient has been used
+                step = gradient.copy_(step)
+                _add_decay(step, part, group)
+            part.value.add_(step, alpha=-group["lr"])
+            if group["epoch_decay"]:
+                _extend_stage_average(part)
 
     def _dual_step(self) -> None:
         loss = self.loss
@@ -425,8 +418,8 @@ class PDSCA(torch.optim.Optimizer):
             if group["auxiliary"]:
                 continue
             parameters += [parameter for parameter in group["params"] if parameter.requires_grad]
-            for parameter in _with_gradient(group):
-                if "unclipped" in self.state[parameter]:
+            for parameter in group["params"]:
+                if parameter.grad is not None and "unclipped" in self.state[parameter]:
                     unclipped = self.state[parameter].pop("unclipped")
                     vectors[parameter] = _inner_lr(group) * unclipped * parameter.grad
         with torch.enable_grad():
@@ -452,114 +445,91 @@ class PDSCA(torch.optim.Optimizer):
             else:
                 parameter.grad.sub_(product)
 
-    def _work(self, index: int, group: dict[str, Any]) -> Pack | Separate | None:
-        """Return what a step of a group works on, None if nothing has a gradient."""
+    def _parts(self, index: int, group: dict[str, Any]) -> list[Part]:
+        """Return all of a group that is trained, as one pack if it can be packed."""
+        parameters = [parameter for parameter in group["params"] if parameter.requires_grad]
         pack = self._packs.get(index)
-        if pack is not None and pack.load():
-            return pack
-        if pack is not None:
-            self._unpack()
-        parameters = _with_gradient(group)
-        if not parameters:
-            return None
+        if pack is not None and not pack.holds(parameters):
+            self._packs.pop(index).give_back()
+            pack = None
+        # the exact hypergradient looks at each parameter
+        if pack is None and self.hypergradient == "first-order" and Pack.suits(parameters):
+            pack = self._packs[index] = Pack(parameters)
         states = [self.state[parameter] for parameter in parameters]
-        is_whole = len(parameters) == len(group["params"])
-        if is_whole and self.variant == "alternating" and Pack.suits(parameters, states):
-            pack = self._packs[index] = Pack(parameters, states)
-            pack.load()
-            return pack
-        return Separate(parameters, states)
+        if pack is not None and pack.take(states):
+            return [pack]
+        return [Single(*pair) for pair in zip(parameters, states, strict=True)]
+
+    def _parts_with_gradient(self, index: int, group: dict[str, Any]) -> list[Part]:
+        """Return all of a group that has a gradient."""
+        parts = self._parts(index, group)
+        if all(part.load() for part in parts):
+            return parts
+        self._unpack()
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if any(parameter.grad.is_sparse for parameter in parameters):
+            raise ValueError("sparse gradients are not supported; use dense embeddings.")
+        return [Single(parameter, self.state[parameter]) for parameter in parameters]
 
     def _unpack(self) -> None:
         """Give each parameter its state back; whoever looks at states or changes them does so."""
         for pack in self._packs.values():
-            pack.unpack()
-        self._packs.clear()
-
-    def _restore_primal(self) -> None:
-        for parameter, state in self._trained():
-            if "primal" in state:
-                parameter.copy_(state.pop("primal"))
+            pack.give_back()
 
     def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
+
+
+def _restore_primal(value: Tensor, state: dict[str, Any]) -> None:
+    if "primal" in state:
+        value.copy_(state.pop("primal"))
 
 
 def _inner_lr(group: dict[str, Any]) -> float:
     return group["lr"] if group["inner_lr"] is None else group["inner_lr"]
 
 
-def _with_gradient(group: dict[str, Any]) -> list[Tensor]:
-    parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-    if any(parameter.grad.is_sparse for parameter in parameters):
-        raise ValueError("sparse gradients are not supported; use dense embeddings.")
-    return parameters
-
-
-def _add_decay(step: list[Tensor], work: Pack | Separate, group: dict[str, Any]) -> None:
+def _add_decay(step: Tensor, part: Part, group: dict[str, Any]) -> None:
     """Add ``epoch_decay * (v - v_ref) + weight_decay * v``."""
     epoch_decay = group["epoch_decay"]
-    torch._foreach_add_(step, work.values, alpha=group["weight_decay"] + epoch_decay)
+    step.add_(part.value, alpha=group["weight_decay"] + epoch_decay)
     if epoch_decay:
-        for value, state in zip(work.values, work.states, strict=True):
-            if "reference" not in state:
-                state["reference"] = value.clone()
-        references = [state["reference"] for state in work.states]
-        torch._foreach_add_(step, references, alpha=-epoch_decay)
+        if "reference" not in part.state:
+            part.state["reference"] = part.value.clone()
+        step.add_(part.state["reference"], alpha=-epoch_decay)
 
 
-def _average(
-    states: list[dict[str, Any]], key: str, values: list[Tensor], beta: float
-) -> list[Tensor]:
-    """Move the averages ``state[key]``, which start at their first value."""
-    started = [(state[key], v) for state, v in zip(states, values, strict=True) if key in state]
-    if started:
-        averages, news = zip(*started, strict=True)
-        torch._foreach_lerp_(averages, news, beta)
-    for state, value in zip(states, values, strict=True):
-        if key not in state:
-            state[key] = value.clone()
-    return [state[key] for state in states]
+def _average(state: dict[str, Any], key: str, value: Tensor, beta: float) -> Tensor:
+    """Move the average ``state[key]``, which starts at its first value."""
+    if key in state:
+        state[key].lerp_(value, beta)
+    else:
+        state[key] = value.clone()
+    return state[key]
 
 
 def _over_root(
-    steps: list[Tensor],
-    gradients: list[Tensor],
-    states: list[dict[str, Any]],
-    phase: str,
-    group: dict[str, Any],
-) -> list[Tensor]:
+    step: Tensor, gradient: Tensor, state: dict[str, Any], phase: str, group: dict[str, Any]
+) -> Tensor:
     """Divide by the root of the bias-corrected average of squared gradients."""
     square, count = f"{phase}_square", f"{phase}_count"
     keep = 1 - group["beta2"]
-    scaled = []
-    for step, gradient, state in zip(steps, gradients, states, strict=True):
-        if square not in state:
-            state[square] = torch.zeros_like(gradient)
-            state[count] = 0
-        state[count] += 1
-        state[square].mul_(keep).addcmul_(gradient, gradient, value=group["beta2"])
-        root = (state[square] / (1 - keep ** state[count])).sqrt_().add_(group["eps"])
-        scaled.append(step / root)
-    return scaled
+    if square not in state:
+        state[square] = torch.zeros_like(gradient)
+        state[count] = 0
+    state[count] += 1
+    state[square].mul_(keep).addcmul_(gradient, gradient, value=group["beta2"])
+    root = (state[square] / (1 - keep ** state[count])).sqrt_().add_(group["eps"])
+    return step / root
 
 
-def _extend_stage_average(work: Pack | Separate) -> None:
-    for state, value in zip(work.states, work.values, strict=True):
-        if "stage_average" not in state:
-            state["stage_average"] = torch.zeros_like(value)
-            state["stage_steps"] = 0
-        state["stage_steps"] += 1
-    for n_steps in {state["stage_steps"] for state in work.states}:
-        averages, values = zip(
-            *[
-                (state["stage_average"], value)
-                for state, value in zip(work.states, work.values, strict=True)
-                if state["stage_steps"] == n_steps
-            ],
-            strict=True,
-        )
-        torch._foreach_lerp_(averages, values, 1 / n_steps)
+def _extend_stage_average(part: Part) -> None:
+    state = part.state
+    if "stage_average" not in state:
+        state["stage_average"] = torch.zeros_like(part.value)
+        state["stage_steps"] = 0
+    state["stage_steps"] += 1
+    state["stage_average"].lerp_(part.value, 1 / state["stage_steps"])
 
 
 def check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:

@@ -678,12 +678,22 @@ def test_a_bad_group_is_not_added(network):
     optimizer.add_param_group({"params": network[2].parameters(), "lr": 0.3})
 
 
-@pytest.mark.parametrize("parameters", [{}, {"inner_steps": 0}, {"adaptive": True, "lr": 1e-2}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"inner_steps": 0},
+        {"adaptive": True, "lr": 1e-2},
+        {"variant": "lookahead"},
+        {"variant": "lookahead", "adaptive": True, "lr": 1e-2},
+    ],
+)
 def test_packed_parameters_take_the_steps_of_separate_ones(batch, monkeypatch, parameters):
     X, y = batch
     weights = []
-    for n_elements in (2**18, 0):
-        monkeypatch.setattr("skdam._packing._MOST_ELEMENTS", n_elements)
+    for is_packed in (True, False):
+        if not is_packed:
+            monkeypatch.setattr("skdam._packing.Pack.suits", lambda parameters: False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = Branches()
@@ -696,7 +706,7 @@ def test_packed_parameters_take_the_steps_of_separate_ones(batch, monkeypatch, p
             if step == 20:
                 optimizer.restart_stage()
             take_step(network, loss, optimizer, X, y)
-        assert bool(optimizer._packs) == bool(n_elements)
+        assert bool(optimizer._packs) == is_packed
         weights.append(flat(network.parameters()))
         optimizer.state_dict()
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-12, atol=1e-14)
