@@ -200,9 +200,13 @@ def whole_batches(dataset: Any, sampler: Any) -> Iterator[tuple[Tensor, Tensor]]
     X, y = dataset.X, dataset.y
     if rows is not None:
         rows = rows.to(X.device)
+    targets = None
     for batch in sampler.epoch(X.device):
         index = batch if rows is None else rows[batch]
-        yield X.index_select(0, index), y.index_select(0, index)
+        # all batches have the same targets: so many positives, then so many negatives
+        if targets is None or targets._version:
+            targets = y.index_select(0, index)
+        yield X.index_select(0, index), targets
 
 
 def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

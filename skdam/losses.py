@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -132,6 +132,7 @@ class AUCMarginLoss(nn.Module):
         self.a = nn.Parameter(torch.zeros(shape))
         self.b = nn.Parameter(torch.zeros(shape))
         self.register_buffer("alpha", torch.zeros(shape))
+        self._last_weights: tuple[Tensor, Any, _Weights] | None = None
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of a batch.
@@ -160,9 +161,17 @@ class AUCMarginLoss(nn.Module):
         return f"margin={self.margin}, version={self.version!r}, n_members={self.n_members}"
 
     def _align(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        a = self.a
+        shape = logits.shape
+        if (
+            a.ndim == 0
+            and targets.shape == shape
+            and len(shape) == 1
+            and (logits.dtype == targets.dtype == a.dtype)
+        ):
+            return logits, targets  # as it is in training, where time counts
         if logits.ndim == 2 and logits.shape[1] == 1 and self.n_members is None:
             logits = logits.squeeze(1)
-        a = self.a
         if logits.ndim == 0 or logits.shape[1:] != a.shape:
             wanted = "(batch,)" if self.n_members is None else f"(batch, {self.n_members})"
             raise ValueError(f"logits must have shape {wanted}, got {tuple(logits.shape)}.")
@@ -187,43 +196,63 @@ class AUCMarginLoss(nn.Module):
     def _plain_margin_loss(
         self, logits: Tensor, targets: Tensor, a: Tensor, b: Tensor, alpha: Tensor
     ) -> Tensor:
-        is_positive, signed, scale = self._class_weights(logits, targets)
+        weights = self._weigh(logits, targets)
         scores = torch.sigmoid(logits)
-        distances = scores - torch.where(is_positive, a, b)
-        compactness = (signed.abs() * distances * distances).sum()
-        gaps = (signed * scores).sum(0)
-        return compactness + self._dual_terms(gaps, scale, alpha).sum()
+        distances = scores - torch.where(weights.is_positive, a, b)
+        compactness = (weights.twice * distances * distances).sum() / 2
+        twice_gaps = (weights.twice_signed * scores).sum(0)
+        return compactness + self._dual_terms(twice_gaps, weights.scale, alpha).sum()
 
-    def _dual_terms(self, gaps: Tensor, scale: Tensor | None, alpha: Tensor) -> Tensor:
-        if scale is None:
-            gaps = gaps + self.margin
-            return alpha * (gaps + gaps - alpha)
-        gaps = gaps + scale * self.margin
-        return alpha * (gaps + gaps - scale * alpha)
+    def _dual_terms(self, twice_gaps: Tensor, scale: Tensor | None, alpha: Tensor) -> Tensor:
+        rest = 2 * self.margin - alpha
+        return alpha * (twice_gaps + (rest if scale is None else scale * rest))
 
-    def _class_weights(
-        self, logits: Tensor, targets: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return who is positive, the examples' weights, and what scales margin and alpha.
+    def _weights_of(self, logits: Tensor, targets: Tensor) -> _Weights:
+        """Return the weights of a batch, those of last time if the targets are the same tensor."""
+        if targets.is_inference():
+            return self._weigh(logits, targets)
+        # all that the weights depend on
+        key = (targets._version, logits.ndim, self.version, self.prior)
+        last = self._last_weights
+        if last is None or last[0] is not targets or last[1] != key:
+            last = self._last_weights = (targets, key, self._weigh(logits, targets))
+        return last[2]
 
-        The weights of positives have a minus sign: the weighted sum of scores is the mean of
-        the negatives less that of the positives, or a multiple of it.
-        """
+    def _weigh(self, logits: Tensor, targets: Tensor) -> _Weights:
         is_positive = targets > 0.5
         n = len(targets)
         n_positive = is_positive.sum(dtype=logits.dtype)
         scale = None
         if self.version == "v2":
             # the weight of an absent class, which is infinite, is that of no example
-            of_positives, of_negatives = n_positive.reciprocal(), (n - n_positive).reciprocal()
+            of_positives, of_negatives = 2 / n_positive, 2 / (n - n_positive)
         else:
             p = n_positive / n if self.prior is None else logits.new_tensor(self.prior)
-            of_positives, of_negatives = (1 - p) / n, p / n
+            of_positives, of_negatives = 2 * (1 - p) / n, 2 * p / n
             scale = p * (1 - p)
-        signed = torch.where(is_positive, -of_positives, of_negatives)
         if logits.ndim == 2:
-            is_positive, signed = is_positive.unsqueeze(1), signed.unsqueeze(1)
-        return is_positive, signed, scale
+            is_positive = is_positive.unsqueeze(1)
+        nothing = torch.zeros_like(of_positives)
+        positives = torch.where(is_positive, of_positives, nothing)
+        negatives = torch.where(is_positive, nothing, of_negatives)
+        return _Weights(
+            is_positive, positives + negatives, negatives - positives, -positives, -negatives, scale
+        )
+
+
+class _Weights(NamedTuple):
+    """Twice the weights of a batch's examples, of shape (batch,) or (batch, 1).
+
+    The sum of the scores times ``twice_signed`` is twice the mean of the negatives less that of
+    the positives, or a multiple of it.
+    """
+
+    is_positive: Tensor
+    twice: Tensor
+    twice_signed: Tensor
+    minus_twice_positives: Tensor
+    minus_twice_negatives: Tensor
+    scale: Tensor | None  # of margin and alpha
 
 
 class _MarginLossWithGradient(torch.autograd.Function):
@@ -235,32 +264,38 @@ class _MarginLossWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loss: AUCMarginLoss, *tensors: Tensor) -> Tensor:
         logits, targets, a, b, alpha = tensors
-        is_positive, signed, scale = loss._class_weights(logits, targets)
+        weights = loss._weights_of(logits, targets)
         scores = torch.sigmoid(logits)
-        distances = scores - torch.where(is_positive, a, b)
-        weighted = signed.abs() * distances
-        dual = loss._dual_terms(_column_dot(signed, scores), scale, alpha)
-        value = _column_dot(weighted, distances)
-        value = value + dual if value.ndim == 0 else (value + dual).sum()
-        # the sums over positives and negatives are half of sum and difference of these
-        total, difference = weighted.sum(0), _column_dot(signed, distances)
-        of_scores = torch.addcmul(weighted, signed, alpha)
-        of_logits = torch.ops.aten.sigmoid_backward(of_scores + of_scores, scores)
+        distances = scores - torch.where(weights.is_positive, a, b)
+        weighted = weights.twice * distances
+        twice_gaps = _column_dot(weights.twice_signed, scores)
+        dual = loss._dual_terms(twice_gaps, weights.scale, alpha)
+        value = torch.add(dual, _column_dot(weighted, distances), alpha=0.5)
+        of_scores = torch.addcmul(weighted, weights.twice_signed, alpha)
         ctx.loss = loss
-        ctx.save_for_backward(of_logits, difference - total, -(difference + total), *tensors)
-        return value
+        ctx.of_logits = torch.ops.aten.sigmoid_backward(of_scores, scores)
+        ctx.of_a = _column_dot(weights.minus_twice_positives, distances)
+        ctx.of_b = _column_dot(weights.minus_twice_negatives, distances)
+        ctx.save_for_backward(*tensors)
+        return value if value.ndim == 0 else value.sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        *slopes, logits, targets, a, b, alpha = ctx.saved_tensors
         if torch.is_grad_enabled():
+            logits, targets, a, b, alpha = ctx.saved_tensors
             value = ctx.loss._plain_margin_loss(logits, targets, a, b, alpha)
             of_logits, of_a, of_b = torch.autograd.grad(
                 value, (logits, a, b), gradient, create_graph=True
             )
-        else:
-            of_logits, of_a, of_b = (slope * gradient for slope in slopes)
-        return None, of_logits, None, of_a, of_b, None
+            return None, of_logits, None, of_a, of_b, None
+        return (
+            None,
+            ctx.of_logits * gradient,
+            None,
+            ctx.of_a * gradient,
+            ctx.of_b * gradient,
+            None,
+        )
 
 
 def _column_dot(x: Tensor, y: Tensor) -> Tensor:
@@ -353,15 +388,22 @@ class CompositionalAUCLoss(AUCMarginLoss):
         raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
 
     def _classification_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        function = self.inner_loss if callable(self.inner_loss) else INNER_LOSSES[self.inner_loss]
+        if logits.ndim == 1 and self.inner_loss == "cross-entropy":
+            return binary_cross_entropy_with_logits(logits, targets)
         if logits.ndim == 2:
             targets = targets.unsqueeze(1).expand_as(logits)
-        losses = function(logits, targets)
-        if not isinstance(losses, Tensor) or losses.shape != logits.shape:
-            got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-            raise ValueError(
-                "inner_loss must return a Tensor with the loss of each element, of shape "
-                f"{tuple(logits.shape)}, got {got}."
-            )
-        means = losses.mean(0)
-        return means if means.ndim == 0 else means.sum()
+        if isinstance(self.inner_loss, str):
+            losses = INNER_LOSSES[self.inner_loss](logits, targets)
+        else:
+            losses = self.inner_loss(logits, targets)
+            _check_losses(losses, logits)
+        return losses.mean() if losses.ndim == 1 else losses.mean(0).sum()
+
+
+def _check_losses(losses: object, logits: Tensor) -> None:
+    if not isinstance(losses, Tensor) or losses.shape != logits.shape:
+        got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise ValueError(
+            "inner_loss must return a Tensor with the loss of each element, of shape "
+            f"{tuple(logits.shape)}, got {got}."
+        )

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
+from skdam._compilation import CompiledGradients
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
 from skdam.data import (
@@ -55,6 +56,7 @@ _SHAPING = {
 }
 
 STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class DivergenceError(FloatingPointError, ValueError):
@@ -98,6 +100,14 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     random_state : int or None, default=None
         Seed of the sampler. Weights and dropout come from torch's generator, as for
         any skorch net.
+    precision : {"float32", "bfloat16"}, default="float32"
+        In what matrix products and convolutions are done in training, by
+        :class:`torch.autocast`. Weights, losses and steps stay in float32, as does all that
+        predicts: scores of eight bits would tie.
+    compile : bool, default=False
+        Whether :func:`torch.compile` makes one function of forward and backward pass.
+        Parameters for it may be given, as ``compile__mode="max-autotune"``. What subclasses
+        change about ``infer`` and ``get_loss`` is not seen.
     lr, max_epochs, batch_size, dataset, train_split, **kwargs
         As in :class:`skorch.NeuralNet`.
 
@@ -138,6 +148,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         milestones: Iterable[float] = (0.5, 0.75),
         lr_decay: float = 0.1,
         random_state: int | None = None,
+        precision: str = "float32",
         lr: float = 0.1,
         max_epochs: int = 50,
         batch_size: int = 128,
@@ -161,6 +172,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.milestones = milestones
         self.lr_decay = lr_decay
         self.random_state = random_state
+        self.precision = precision
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -174,6 +186,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._check_schedule()
         self.first_epoch_ = 0
         self._watched_ = True
+        # where the module has buffers, and memory for copies of them
+        self._buffers_: list[tuple[dict[str, Any], str, Tensor]] | None = None
         return super().initialize()
 
     def set_params(self, **kwargs: Any) -> CompositionalAUCNet:
@@ -200,7 +214,19 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             kwargs |= {"variant": "alternating", "inner_steps": 0, "hypergradient": "first-order"}
             kwargs["pretraining"] = self.strategy in ("two-stage", "cross-entropy")
         self.optimizer_ = self.optimizer(*args, loss=self.criterion_, **kwargs)
+        self._compiled_ = None
+        if self.compile:
+            if self.optimizer_.hypergradient == "exact":
+                # it evaluates the inner loss again, with the random numbers of before
+                raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
+            self._compiled_ = CompiledGradients(
+                self.module_, self.criterion_, self._autocast, self.get_params_for("compile")
+            )
         return self
+
+    def torch_compile(self, module: Any, name: str) -> Any:
+        """Return the module as it is: what is compiled is the step, see :attr:`compile`."""
+        return module
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
         kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
@@ -299,25 +325,29 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             _looks_at_batches(callback, Callback) for _, callback in self.callbacks_
         )
         self._set_training(True)
+        self._buffers_ = None
         steps = []
         for batch in self._batches(iterator):
             if self._watched_:
                 self.notify("on_batch_begin", batch=batch, training=True)
                 self._set_training(True)
             step = step_fn(batch, **fit_params)
-            losses = step.get("losses", {}) | {f"{prefix}_loss": step["loss"].detach()}
             X = batch[0]
+            losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
             steps.append((losses, len(X) if isinstance(X, Tensor) else get_len(X)))
             if self._watched_:
                 for name, loss in losses.items():
                     self.history.record_batch(name, loss.item())
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
                 self.history.record_batch(f"{prefix}_batch_size", steps[-1][1])
                 self.notify("on_batch_end", batch=batch, training=True, **step)
         values = iter(torch.stack([v for losses, _ in steps for v in losses.values()]).tolist())
-        rows = [
-            {name: next(values) for name in losses} | {f"{prefix}_batch_size": size}
-            for losses, size in steps
-        ]
+        rows = []
+        for losses, size in steps:
+            row = {name: next(values) for name in losses}
+            # the loss of a batch is that of its last step
+            last = next(reversed(row.values()))
+            rows.append(row | {f"{prefix}_loss": last, f"{prefix}_batch_size": size})
         if not self._watched_:
             self.history[-1]["batches"].extend(rows)
         self.history.record(f"{prefix}_batch_count", len(rows))
@@ -355,12 +385,25 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             name = f"{self.optimizer_.phase}_loss"
             step = self._phase_step(batch, **fit_params)
             losses[name] = step["loss"].detach()
-        return step | {"losses": losses}
+        return {**step, "losses": losses}
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Evaluate the loss of the phase, and its gradient."""
         X, y = batch
-        logits = self.infer(X, **fit_params)
+        if self._compiled_ is not None and not fit_params:
+            X, y = scaled(self._on_device(X)), self._on_device(y)
+            trained = [
+                parameter
+                for group in self.optimizer_.param_groups
+                for parameter in group["params"]
+                if parameter.requires_grad
+            ]
+            step = self._compiled_(X, y, self.optimizer_.phase, trained)
+            if step is not None:
+                return {"loss": step[0], "y_pred": step[1]}
+            self._compiled_ = None
+        with self._autocast():
+            logits = self.infer(X, **fit_params)
         loss = self.get_loss(logits, y, X=X, training=True)
         loss.backward()
         return {"loss": loss, "y_pred": logits}
@@ -371,6 +414,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         optimizer = self.optimizer_
         phase = optimizer.phase if training or optimizer.pretraining else "outer"
         return self.criterion_(y_pred, self._on_device(y_true), phase=phase)
+
+    def _autocast(self) -> Any:
+        """Return the context of a forward pass in training."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def _on_device(self, values: Any) -> Any:
         if isinstance(values, Tensor):
@@ -518,6 +567,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             isinstance(m, Real) and 0 < float(m) < 1 for m in milestones
         ):
             raise ValueError(f"milestones must be numbers in (0, 1), got {self.milestones!r}.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
         if not 0 < self.lr_decay <= 1:
             raise ValueError(f"lr_decay must be a number in (0, 1], got {self.lr_decay!r}.")
 
@@ -593,21 +644,30 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
-        kept = [
-            (module, name, buffer, buffer.clone())
-            for module in self.module_.modules()
-            for name, buffer in module.named_buffers(recurse=False)
-        ]
+        """Undo what happens to the module's buffers."""
+        if self._buffers_ is None:
+            self._buffers_ = [
+                (module._buffers, name, buffer.clone())
+                for module in self.module_.modules()
+                for name, buffer in module._buffers.items()
+                if buffer is not None
+            ]
+        now = [buffers[name] for buffers, name, _ in self._buffers_]
+        copies = [copy for _, _, copy in self._buffers_]
+        if now:
+            torch._foreach_copy_(copies, now)
         try:
             yield
         finally:
-            for module, name, buffer, before in kept:
+            for (buffers, name, _), buffer in zip(self._buffers_, now, strict=True):
                 # the module may have put another tensor in its place
-                setattr(module, name, buffer.copy_(before))
+                buffers[name] = buffer
+            if now:
+                torch._foreach_copy_(now, copies)
 
     def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         # the Hessian must be that of the very function whose gradient led to u
-        with forked_rng(self.device, state=self._inner_rng_state_):
+        with forked_rng(self.device, state=self._inner_rng_state_), self._autocast():
             logits = self.infer(batch[0], **fit_params)
         return self.criterion_(logits, self._on_device(batch[1]), phase="inner")
 

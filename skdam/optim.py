@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from skdam._packing import Pack, Single
 
@@ -189,7 +190,6 @@ class PDSCA(torch.optim.Optimizer):
         """How many consecutive phases see the same minibatch: 1, or 2 for lookahead."""
         return 2 if self.variant == "lookahead" and not self.pretraining else 1
 
-    @torch.no_grad()
     def step(
         self,
         closure: Callable[[], Any] | None = None,
@@ -213,6 +213,23 @@ class PDSCA(torch.optim.Optimizer):
         object
             What ``closure`` returned, else None.
         """
+        # torch's wrapper, with an entry in its profiler, would take as long as the step
+        is_watched = (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or torch.autograd._profiler_enabled()
+        )
+        return (self._watched_step if is_watched else self._step)(closure, inner_loss=inner_loss)
+
+    # what tells torch not to wrap it again
+    step.hooked = True  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def _step(
+        self, closure: Callable[[], Any] | None, *, inner_loss: Callable[[], Tensor] | None
+    ) -> Any:
         if self._at_inner_point:
             raise RuntimeError("the optimizer is in eval mode; call optimizer.train() first.")
         value = None
@@ -234,6 +251,8 @@ class PDSCA(torch.optim.Optimizer):
                     self._alternating_inner_step(index, group)
         self._steps += 1
         return value
+
+    _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
 
     def restart_stage(self, lr_decay: float = 0.1) -> None:
         """Start a new stage: decay all rates and move the reference point.
@@ -406,7 +425,7 @@ class PDSCA(torch.optim.Optimizer):
         loss = self.loss
         lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
         # a rate of 1/2 reaches the maximum, a larger one passes over it
-        loss.alpha.lerp_(loss.b - loss.a + loss.margin, min(2 * lr, 1.0)).clamp_(min=0)
+        loss.alpha.lerp_((loss.b - loss.a).add_(loss.margin), min(2 * lr, 1.0)).relu_()
 
     def _apply_hessian(self, inner_loss: Callable[[], Tensor]) -> None:
         """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w))).

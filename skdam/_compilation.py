@@ -1,0 +1,85 @@
+"""Loss and gradients of a batch as one compiled function."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class CompiledGradients:
+    """Forward and backward pass by :func:`torch.compile`, for each phase of a batch's losses.
+
+    What makes a small network slow is the calls, not the arithmetic: compiled, there is one
+    call for both passes. Where that does not work, a warning says so, once.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Takes X, returns the logits.
+    criterion : nn.Module
+        Takes logits, targets and ``phase``, returns the loss.
+    context : callable
+        Returns the context manager of a forward pass.
+    options : mapping
+        Arguments for :func:`torch.compile`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        criterion: nn.Module,
+        context: Callable[[], Any],
+        options: Mapping[str, Any],
+    ) -> None:
+        self._module = module
+        self._criterion = criterion
+        self._context = context
+        self._options = options
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._traced: set[Any] = set()
+
+    def __call__(
+        self, X: Tensor, y: Tensor, phase: str, parameters: list[Tensor]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Give parameters their gradients, and return loss and logits, or None if it fails."""
+        function = self._functions.get(phase) or self._function(phase)
+        key = (phase, X.shape, X.dtype, len(parameters))
+        try:
+            if key in self._traced:
+                slopes, loss, logits = function(X, y, parameters)
+            else:
+                with torch._dynamo.config.patch(trace_autograd_ops=True):
+                    slopes, loss, logits = function(X, y, parameters)
+                self._traced.add(key)
+        # a compiler may fail in many ways; what is wrong with module or data is seen without it
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            warnings.warn(
+                f"compile=True has no effect, the training goes on without it: {reason}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
+        for parameter, slope in zip(parameters, slopes, strict=True):
+            parameter.grad = slope
+        return loss, logits
+
+    def _function(self, phase: str) -> Callable[..., Any]:
+        module, criterion, context = self._module, self._criterion, self._context
+
+        def gradients(X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
+            with context():
+                logits = module(X)
+            loss = criterion(logits, y, phase=phase)
+            slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
+            return slopes, loss.detach(), logits.detach()
+
+        # torch counts what it compiles for each code object, and gives up after a few
+        gradients.__code__ = gradients.__code__.replace()
+        # fullgraph, as a graph in pieces has no gradients
+        self._functions[phase] = torch.compile(gradients, fullgraph=True, **self._options)
+        return self._functions[phase]
