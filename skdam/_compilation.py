@@ -35,20 +35,35 @@ class CompiledGradients:
         context: Callable[[], Any],
         options: Mapping[str, Any],
     ) -> None:
-        self._module = module
-        self._criterion = criterion
-        self._context = context
-        self._options = options
-        self._functions: dict[str, Callable[..., Any]] = {}
+        def function(phase: str) -> Callable[..., Any]:
+            def gradients(X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
+                with context():
+                    logits = module(X)
+                loss = criterion(logits, y, phase=phase)
+                slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
+                return slopes, loss.detach(), logits.detach()
+
+            # torch counts what it compiles for each code object, and gives up after a few
+            gradients.__code__ = gradients.__code__.replace()
+            # fullgraph, as a graph in pieces has no gradients
+            return torch.compile(gradients, fullgraph=True, **options)
+
+        try:
+            self._functions = {phase: function(phase) for phase in ("inner", "outer")}
+        except (RuntimeError, TypeError) as error:
+            given = ", ".join(f"compile__{name}={value!r}" for name, value in options.items())
+            raise ValueError(f"torch.compile does not take {given}: {error}") from error
         self._traced: set[Any] = set()
 
     def __call__(
         self, X: Tensor, y: Tensor, phase: str, parameters: list[Tensor]
     ) -> tuple[Tensor, Tensor] | None:
         """Give parameters their gradients, and return loss and logits, or None if it fails."""
-        function = self._functions.get(phase) or self._function(phase)
+        function = self._functions[phase]
         key = (phase, X.shape, X.dtype, len(parameters))
         try:
+            if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+                raise RuntimeError(f"torch {torch.__version__} is too old to compile gradients.")
             if key in self._traced:
                 slopes, loss, logits = function(X, y, parameters)
             else:
@@ -66,20 +81,5 @@ class CompiledGradients:
             return None
         for parameter, slope in zip(parameters, slopes, strict=True):
             parameter.grad = slope
-        return loss, logits
-
-    def _function(self, phase: str) -> Callable[..., Any]:
-        module, criterion, context = self._module, self._criterion, self._context
-
-        def gradients(X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
-            with context():
-                logits = module(X)
-            loss = criterion(logits, y, phase=phase)
-            slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
-            return slopes, loss.detach(), logits.detach()
-
-        # torch counts what it compiles for each code object, and gives up after a few
-        gradients.__code__ = gradients.__code__.replace()
-        # fullgraph, as a graph in pieces has no gradients
-        self._functions[phase] = torch.compile(gradients, fullgraph=True, **self._options)
-        return self._functions[phase]
+        # a CUDA graph writes its next loss to the same place
+        return loss.clone() if loss.is_cuda else loss, logits

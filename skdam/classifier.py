@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -43,7 +44,7 @@ from skdam.data import (
 )
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
 from skdam.modules import default_module
-from skdam.net import STRATEGIES, CompositionalAUCNet, DivergenceError
+from skdam.net import PRECISIONS, STRATEGIES, CompositionalAUCNet, DivergenceError
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
 _AUTO_BATCH_SIZES = (64, 1024, 128)  # the least, the most for tables, for other data
@@ -62,6 +63,7 @@ _PREFIX_TARGETS: dict[str, tuple[Any, set[str]]] = {
     "optimizer": (PDSCA, {"params", "loss", "pretraining"}),
     "iterator_train": (DataLoader, _LOADER_RESERVED),
     "iterator_valid": (DataLoader, _LOADER_RESERVED),
+    "compile": (torch.compile, {"model", "fullgraph", "disable"}),
 }
 
 
@@ -155,6 +157,14 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         they were given, without what they learnt.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
+    compile : bool, default=False
+        Whether :func:`torch.compile` makes one function of the forward and the backward pass,
+        which takes seconds to a minute before the training, and pays where that is long. The
+        model is the same but for rounding, and for other random numbers in dropout. Where it does
+        not work, as without a C++ compiler, a warning says so. Not for ``hypergradient="exact"``.
+    precision : {"float32", "bfloat16"}, default="float32"
+        In what matrix products and convolutions are done in training; "bfloat16" is faster on
+        hardware that has it. Weights, losses and predictions are in float32.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with as many threads. None
@@ -163,8 +173,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         1 prints a line for each epoch, 2 shows a progress bar of batches as well.
     **prefixed
         Parameters of the parts: ``module__``, ``criterion__``, ``optimizer__``,
-        ``iterator_train__``, ``iterator_valid__`` (of :class:`torch.utils.data.DataLoader`)
-        and ``callbacks__``, as in skorch.
+        ``iterator_train__``, ``iterator_valid__`` (of :class:`torch.utils.data.DataLoader`),
+        ``compile__`` (of :func:`torch.compile`; ``compile__mode="reduce-overhead"`` for CUDA
+        graphs) and ``callbacks__``, as in skorch.
 
     Attributes
     ----------
@@ -222,6 +233,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         "optimizer",
         "iterator_train",
         "iterator_valid",
+        "compile",
         "callbacks",
     )
 
@@ -255,6 +267,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         "warm_start": ["boolean"],
         "callbacks": [None, list],
         "device": [str],
+        "compile": ["boolean"],
+        "precision": [StrOptions(set(PRECISIONS))],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -288,6 +302,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         warm_start: bool = False,
         callbacks: list[Any] | None = None,
         device: str = "auto",
+        compile: bool = False,
+        precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **prefixed: Any,
@@ -318,6 +334,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
+        self.compile = compile
+        self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
         self._store_prefixed(prefixed)
@@ -526,6 +544,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self._validate_params()
         # here as well as in the optimizer, which strategies other than the composition set up
         check_composition(self.variant, self.inner_steps, self.hypergradient)
+        if self.compile and self.hypergradient == "exact":
+            raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
         if isinstance(module, nn.Module) and self._prefixed("module"):
             raise ValueError(
                 f"module is an instance, so that {', '.join(self._prefixed('module'))} "
@@ -733,6 +753,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             callbacks=[*(self.callbacks or []), *callbacks, *bar],
             train_split=train_split,
             device=resolve_device(self.device),
+            compile=self.compile,
+            precision=self.precision,
             verbose=int(self.verbose),
             random_state=int(self._rng.randint(_SEED_BOUND)),
             **parameters,

@@ -1,0 +1,145 @@
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer
+from torch import nn
+
+from skdam import CompositionalAUCClassifier, CompositionalAUCNet
+
+needs_compiler = pytest.mark.skipif(
+    not shutil.which("g++") or not hasattr(torch._dynamo.config, "trace_autograd_ops"),
+    reason="needs g++ and a torch that compiles gradients",
+)
+PLAIN = {"n_members": 1, "module__encoding": None, "module__dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = load_breast_cancer(return_X_y=True)
+    return X[:200].astype(np.float32), y[:200]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler():
+    with warnings.catch_warnings():
+        # of torch itself, about modules that it imports
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+    torch.compiler.reset()
+
+
+def fitted(data, **parameters):
+    clf = CompositionalAUCClassifier(max_epochs=3, random_state=0, **parameters)
+    return clf.fit(*data)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        PLAIN,
+        PLAIN | {"variant": "lookahead"},
+        {"module__dropout": 0.0},
+        PLAIN | {"strategy": "two-stage", "inner_loss": "focal", "criterion__version": "v1"},
+    ],
+)
+def test_the_compiled_model_is_the_same(data, parameters):
+    scores = [
+        fitted(data, compile=compiled, **parameters).decision_function(data[0])
+        for compiled in (False, True)
+    ]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-3, atol=1e-4)
+
+
+class Normalised(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(30, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 1))
+
+
+@needs_compiler
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+def test_running_statistics_are_those_of_the_model_that_is_not_compiled(data, variant):
+    X, y = data[0] / data[0].max(0), data[1]
+    states = [
+        fitted((X, y), module=Normalised, variant=variant, compile=c).net_.module_.state_dict()
+        for c in (False, True)
+    ]
+    assert (states[0]["1.running_mean"] != 0).all()
+    torch.testing.assert_close(states[1], states[0], rtol=1e-3, atol=1e-4)
+
+
+@needs_compiler
+def test_many_nets_are_compiled_in_one_process(data):
+    X, y = data[0], data[1].astype(np.float32)
+    for seed in range(12):  # torch gives up on a function that it has compiled 8 times
+        net = CompositionalAUCNet(nn.Linear(X.shape[1], 1), verbose=0, max_epochs=1, compile=True)
+        net.set_params(random_state=seed).fit(X / X.max(0), y)
+        assert net._compiled_ is not None
+
+
+@needs_compiler
+def test_same_seed_same_compiled_model_with_dropout(data):
+    scores = [fitted(data, compile=True, n_members=1).decision_function(data[0]) for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+
+
+class Uncompilable(nn.Linear):
+    def forward(self, X):
+        if X.sum().item() > 0:  # depends on the data
+            return super().forward(X)
+        return super().forward(-X)
+
+
+def test_what_cannot_be_compiled_is_trained_without_and_says_so_once(data):
+    X, y = data[0] / data[0].max(0), data[1]
+    plain, compiled = (
+        CompositionalAUCClassifier(
+            Uncompilable,
+            module__in_features=30,
+            module__out_features=1,
+            max_epochs=2,
+            random_state=0,
+            compile=compile_it,
+        )
+        for compile_it in (False, True)
+    )
+    plain.fit(X, y)
+    with pytest.warns(RuntimeWarning, match="compile=True has no effect") as caught:
+        compiled.fit(X, y)
+    assert len([w for w in caught if "compile=True" in str(w.message)]) == 1
+    np.testing.assert_array_equal(compiled.decision_function(X), plain.decision_function(X))
+
+
+def test_the_exact_hypergradient_is_not_compiled(data):
+    clf = CompositionalAUCClassifier(variant="lookahead", hypergradient="exact", compile=True)
+    with pytest.raises(ValueError, match="compile=True needs hypergradient='first-order'"):
+        clf.fit(*data)
+
+
+def test_half_precision_trains_and_predicts_in_full(data):
+    full, half = (fitted(data, precision=p) for p in ("float32", "bfloat16"))
+    scores = half.decision_function(data[0])
+    assert all(p.dtype == torch.float32 for p in half.net_.module_.parameters())
+    # eight bits would tie
+    assert len(np.unique(scores)) == len(np.unique(data[0], axis=0))
+    assert np.corrcoef(scores, full.decision_function(data[0]))[0, 1] > 0.99
+    assert not np.array_equal(scores, full.decision_function(data[0]))
+
+
+def test_precision_is_checked(data):
+    with pytest.raises(ValueError, match="precision"):
+        fitted(data, precision="float16")
+    with pytest.raises(ValueError, match="precision must be one of"):
+        CompositionalAUCNet(nn.Linear(2, 1), precision="half").initialize()
+
+
+@needs_compiler
+def test_options_reach_the_compiler(data):
+    with pytest.raises(ValueError, match="compile__backend='sorcery'"):
+        fitted(data, compile=True, compile__backend="sorcery", **PLAIN)
+    with pytest.raises(ValueError, match="compile__fullgraph is not a parameter"):
+        fitted(data, compile=True, compile__fullgraph=False)
