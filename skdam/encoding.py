@@ -51,6 +51,8 @@ class Standardiser(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return X of shape (n, n_features, ...), standardised."""
+        if X.ndim == 2:
+            return (X - self.mean) / self.scale
         shape = (-1, *[1] * (X.ndim - 2))
         return (X - self.mean.reshape(shape)) / self.scale.reshape(shape)
 
@@ -110,4 +112,6 @@ class PiecewiseLinearEncoding(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the bins, of shape (n, n_features, n_bins), of X of shape (n, n_features)."""
-        return ((X.unsqueeze(-1) - self.lower) * self.slope).clamp(0, 1)
+        # in memory the examples come last: each bin is one piece, faster to make and to pick
+        bins = X.T.contiguous().unsqueeze(1) - self.lower.unsqueeze(-1)
+        return bins.mul_(self.slope.unsqueeze(-1)).clamp_(0, 1).permute(2, 0, 1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from skdam.augmentation import AUGMENTATIONS, RandomCropFlip
+from skdam.dropout import Dropout
 from skdam.encoding import PiecewiseLinearEncoding, Standardiser
 from skdam.landmarks import LandmarkKernelMachine, draw_by_class
 from skdam.losses import mean_probability_logit
@@ -139,7 +140,7 @@ class TabularMLP(nn.Module):
             layers += [
                 MemberLinear(n_perceptrons, n_in, n_out),
                 ACTIVATIONS[activation](),
-                nn.Dropout(dropout),
+                Dropout(dropout),
             ]
         self.layers = nn.Sequential(*layers, MemberLinear(n_perceptrons, sizes[-1], 1))
 
@@ -206,13 +207,13 @@ class TabularMLP(nn.Module):
 
     def _inputs(self, X: Tensor, Z: Tensor) -> Tensor:
         """Return (n_perceptrons, n, n_inputs) inputs, of X and of Z, which is X standardised."""
-        inputs = Z.unsqueeze(-1)
+        columns = Z.T.unsqueeze(1)
         if self.encode is not None:
             # of X: one far outlier would take the digits of a standardised column
-            inputs = torch.cat([inputs, self.encode(X)], -1)
-        if self.n_members == 1:
-            return inputs.flatten(1).unsqueeze(0)
-        return inputs[:, self.features].transpose(0, 1).flatten(2)
+            columns = torch.cat([columns, self.encode(X).permute(1, 2, 0)], 1)
+        if self.n_members > 1:
+            columns = columns.index_select(0, self.features.flatten())
+        return columns.reshape(len(self.features), -1, len(X)).transpose(1, 2)
 
     def vote(self, logits: Tensor) -> Tensor:
         """Return the score that the members agree on.
