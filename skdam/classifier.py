@@ -44,7 +44,7 @@ from skdam.data import (
 )
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
 from skdam.modules import default_module
-from skdam.net import PRECISIONS, STRATEGIES, CompositionalAUCNet, DivergenceError
+from skdam.net import PRECISIONS, STRATEGIES, CompositionalAUCNet, DivergenceError, probabilities
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
 _AUTO_BATCH_SIZES = (64, 1024, 128)  # the least, the most for tables, for other data
@@ -444,7 +444,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             If X is not as in fit, or so far out of its range that scores overflow.
         """
         dataset = self._check_new_data(X)
-        scores = self.net_.decision_function(dataset) - self.offset_
+        scores = self.net_.decision_function(dataset)
+        scores -= self.offset_
         if not np.isfinite(scores).all():
             rows = np.flatnonzero(~np.isfinite(scores))
             raise ValueError(
@@ -465,8 +466,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         ndarray of shape (n, 2), float64
             Columns as in ``classes_``; rows sum to 1. Not calibrated.
         """
-        logits = self.decision_function(X)
-        return np.column_stack([expit(-logits), expit(logits)])
+        return probabilities(self.decision_function(X))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the label with the larger score.

@@ -44,6 +44,7 @@ from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
 
 _LEAST_ROWS = 16
+_MOST_LOSSES = 256
 
 # parameters that the optimizer keeps in itself and not in its groups
 _SHAPING = {
@@ -57,6 +58,14 @@ _SHAPING = {
 
 STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
 PRECISIONS = ("float32", "bfloat16")
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of both classes, of shape (n, 2), for logits of shape (n,)."""
+    both = np.empty((len(logits), 2))
+    expit(logits, out=both[:, 1])
+    expit(-logits, out=both[:, 0])
+    return both
 
 
 class DivergenceError(FloatingPointError, ValueError):
@@ -326,7 +335,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         )
         self._set_training(True)
         self._buffers_ = None
-        steps = []
+        log = _LossLog(prefix)
         for batch in self._batches(iterator):
             if self._watched_:
                 self.notify("on_batch_begin", batch=batch, training=True)
@@ -334,20 +343,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             step = step_fn(batch, **fit_params)
             X = batch[0]
             losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
-            steps.append((losses, len(X) if isinstance(X, Tensor) else get_len(X)))
+            size = len(X) if isinstance(X, Tensor) else get_len(X)
+            log.add(losses, size)
             if self._watched_:
                 for name, loss in losses.items():
                     self.history.record_batch(name, loss.item())
                 self.history.record_batch(f"{prefix}_loss", step["loss"].item())
-                self.history.record_batch(f"{prefix}_batch_size", steps[-1][1])
+                self.history.record_batch(f"{prefix}_batch_size", size)
                 self.notify("on_batch_end", batch=batch, training=True, **step)
-        values = iter(torch.stack([v for losses, _ in steps for v in losses.values()]).tolist())
-        rows = []
-        for losses, size in steps:
-            row = {name: next(values) for name in losses}
-            # the loss of a batch is that of its last step
-            last = next(reversed(row.values()))
-            rows.append(row | {f"{prefix}_loss": last, f"{prefix}_batch_size": size})
+        rows = log.rows()
         if not self._watched_:
             self.history[-1]["batches"].extend(rows)
         self.history.record(f"{prefix}_batch_count", len(rows))
@@ -446,13 +450,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
         self.check_is_fitted()
-        votes = [self._vote(logits).cpu() for logits in self._evaluate(X, self.infer)]
-        return torch.cat(votes).double().numpy()
+        return self._evaluate(X, lambda batch: self._vote(self.infer(batch))).double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the sigmoid of the logits as probabilities of shape (n, 2)."""
-        logits = self.decision_function(X)
-        return np.column_stack([expit(-logits), expit(logits)])
+        return probabilities(self.decision_function(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 where the logit is positive, else 0."""
@@ -473,19 +475,26 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         embed = getattr(self.module_, "embed", None)
         if not inspect.ismethod(embed):  # it may be the first layer
             embed = partial(_last_linear_input, self.module_)
-        parts = [
-            features.float().cpu()
-            for features in self._evaluate(X, lambda batch: embed(scaled(self._on_device(batch))))
-        ]
-        return torch.cat(parts).numpy()
+        return self._evaluate(
+            X, lambda batch: embed(scaled(self._on_device(batch))).float()
+        ).numpy()
 
-    def _evaluate(self, X: Any, function: Callable[[Any], Tensor]) -> Iterator[Tensor]:
-        """Yield what a function makes of each batch, in evaluation and without gradients."""
+    @torch.no_grad()
+    def _evaluate(self, X: Any, function: Callable[[Any], Tensor]) -> Tensor:
+        """Return what a function makes of all examples in evaluation, batch by batch."""
         self._set_training(False)
-        for batch, _ in self._batches(self.get_iterator(self.get_dataset(X))):
-            with torch.no_grad():
-                output = function(_padded(batch))
-            yield output[: len(batch)]
+        dataset = self.get_dataset(X)
+        outputs: Tensor | None = None
+        start = 0
+        for batch, _ in self._batches(self.get_iterator(dataset)):
+            output = function(_padded(batch))[: len(batch)]
+            if outputs is None:
+                # at once: parts, joined at the end, would leave gaps in memory
+                outputs = output.new_empty((len(dataset), *output.shape[1:]), device="cpu")
+            outputs[start : start + len(batch)] = output
+            start += len(batch)
+        assert outputs is not None
+        return outputs
 
     @property
     def _n_members(self) -> int:
@@ -691,6 +700,47 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             f"training diverged in epoch {len(self.history)}: {what} with {rates}. Use a smaller "
             "lr, or features of a smaller range."
         )
+
+
+class _LossLog:
+    """The losses of an epoch, which stay on their device until its end.
+
+    Parameters
+    ----------
+    prefix : str
+        Of the names of the loss and of the size of a batch.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._steps: list[tuple[tuple[str, ...], int]] = []
+        self._recent: list[Tensor] = []
+        self._earlier: list[Tensor] = []
+
+    def add(self, losses: dict[str, Tensor], batch_size: int) -> None:
+        """Keep the losses of the steps of a batch."""
+        self._steps.append((tuple(losses), batch_size))
+        self._recent.extend(losses.values())
+        # small tensors that stay, between large ones that go, would leave gaps in memory
+        if len(self._recent) >= _MOST_LOSSES:
+            self._join()
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return a row for each batch; its loss is that of its last step."""
+        self._join()
+        values = iter(torch.cat(self._earlier).tolist())
+        rows = []
+        for names, batch_size in self._steps:
+            row = {name: next(values) for name in names}
+            row[f"{self._prefix}_loss"] = row[names[-1]]
+            row[f"{self._prefix}_batch_size"] = batch_size
+            rows.append(row)
+        return rows
+
+    def _join(self) -> None:
+        if self._recent:
+            self._earlier.append(torch.stack(self._recent))
+            self._recent.clear()
 
 
 def _looks_at_batches(listener: Any, base: type) -> bool:

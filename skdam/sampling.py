@@ -81,7 +81,9 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         self.n_negative = size - self.n_positive
         self._n_batches = -(-len(labels) // size)
         self._generator = np.random.default_rng(random_state)
-        self._walks = (_ClassWalk(positives), _ClassWalk(negatives))
+        # half of the memory that int64 takes
+        dtype = np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64
+        self._walks = (_ClassWalk(positives.astype(dtype)), _ClassWalk(negatives.astype(dtype)))
         self._epoch_start = self._snapshot()
         self._n_yielded = 0
         self._n_skipped = 0
@@ -95,7 +97,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
             yield batch.tolist()
 
     def epoch(self, device: torch.device | str = "cpu") -> Iterator[torch.Tensor]:
-        """Yield the batches of an epoch as int64 tensors, put on a device all at once."""
+        """Yield the batches of an epoch as tensors of indices, put on a device all at once."""
         self._epoch_start = self._snapshot()
         batches = np.hstack(
             [
@@ -118,7 +120,9 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         of the present one. A DataLoader with workers fetches ahead of the training:
         batches that it has asked for count as yielded.
         """
-        return self._epoch_start | {"n_yielded": self._n_yielded}
+        # tensors, as torch.save with weights_only admits no NumPy arrays
+        orders = [torch.from_numpy(order.copy()) for order in self._epoch_start["orders"]]
+        return self._epoch_start | {"orders": orders, "n_yielded": self._n_yielded}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Return to a position; the argument is neither changed nor shared.
@@ -141,15 +145,15 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         for walk, order, position in zip(
             self._walks, state_dict["orders"], state_dict["positions"], strict=True
         ):
-            walk.order, walk.position = order.numpy().copy(), position
+            walk.order, walk.position = order.numpy().astype(walk.order.dtype), position
         self._epoch_start = self._snapshot()
         self._n_yielded = self._n_skipped = state_dict["n_yielded"]
 
     def _snapshot(self) -> dict[str, Any]:
-        # tensors, as torch.save with weights_only admits no NumPy arrays
         return {
             "generator": self._generator.bit_generator.state,
-            "orders": [torch.from_numpy(walk.order.copy()) for walk in self._walks],
+            # not copies: a new pass has a new array
+            "orders": [walk.order for walk in self._walks],
             "positions": [walk.position for walk in self._walks],
             "batch": [self.n_positive, self.n_negative],
         }
