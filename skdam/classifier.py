@@ -43,7 +43,7 @@ from skdam.data import (
     sample_for_statistics,
 )
 from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
-from skdam.modules import default_module
+from skdam.modules import TabularMLP, default_module
 from skdam.net import PRECISIONS, STRATEGIES, CompositionalAUCNet, DivergenceError, probabilities
 from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 
@@ -165,6 +165,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     precision : {"float32", "bfloat16"}, default="float32"
         In what matrix products and convolutions are done in training; "bfloat16" is faster on
         hardware that has it. Weights, losses and predictions are in float32.
+    data_on_device : bool or "auto", default="auto"
+        Whether training data in memory is copied to the device as a whole, and not batch by
+        batch. "auto" does on CUDA if it takes at most half of the memory that is free.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with as many threads. None
@@ -269,6 +272,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         "device": [str],
         "compile": ["boolean"],
         "precision": [StrOptions(set(PRECISIONS))],
+        "data_on_device": ["boolean", StrOptions({"auto"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -304,6 +308,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         device: str = "auto",
         compile: bool = False,
         precision: str = "float32",
+        data_on_device: bool | str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **prefixed: Any,
@@ -336,6 +341,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.device = device
         self.compile = compile
         self.precision = precision
+        self.data_on_device = data_on_device
         self.random_state = random_state
         self.verbose = verbose
         self._store_prefixed(prefixed)
@@ -755,6 +761,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             device=resolve_device(self.device),
             compile=self.compile,
             precision=self.precision,
+            data_on_device=self.data_on_device,
             verbose=int(self.verbose),
             random_state=int(self._rng.randint(_SEED_BOUND)),
             **parameters,
@@ -790,7 +797,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             if previous is not None:
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
-                net.module_.fit_statistics(*sample_for_statistics(dataset))
+                is_ours = type(net.module_) is TabularMLP
+                sample = sample_for_statistics(dataset, copy=not is_ours)
+                net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
             offset = _middle_logit(net, dataset)
         net.train_split = None  # it holds the validation data

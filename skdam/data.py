@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -38,7 +39,8 @@ class InMemoryDataset(skorch.dataset.Dataset):
     Parameters
     ----------
     X : ndarray or Tensor of shape (n, ...)
-        Shared, not copied, where it is writeable.
+        Shared, not copied, also where it is read-only, as a memory map of joblib is: nothing
+        may write to it.
     y : ndarray or Tensor of shape (n,) or None, default=None
         Targets. None stands for zeros, which prediction ignores.
     """
@@ -169,8 +171,14 @@ def take(dataset: Any, indices: Iterable[int]) -> Any:
     return default_collate([dataset[index] for index in indices])
 
 
-def sample_for_statistics(dataset: Any) -> tuple[Tensor, Tensor]:
+def sample_for_statistics(dataset: Any, *, copy: bool = True) -> tuple[Tensor, Tensor]:
     """Return what the statistics of a module are learnt from, scaled as in training.
+
+    Parameters
+    ----------
+    dataset : InMemoryDataset, ExampleDataset or Subset of one
+    copy : bool, default=True
+        Whether a table in memory is copied, for modules that may write to it.
 
     Returns
     -------
@@ -179,7 +187,7 @@ def sample_for_statistics(dataset: Any) -> tuple[Tensor, Tensor]:
         they are large, with the share of positives of all, evenly spaced in each class.
     """
     if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
-        return dataset.X, dataset.y
+        return dataset.X.clone() if copy else dataset.X, dataset.y
     if reads_batches(dataset) and dataset[0][0].ndim == 1:
         return take(dataset, range(len(dataset)))
     most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())
@@ -190,8 +198,31 @@ def sample_for_statistics(dataset: Any) -> tuple[Tensor, Tensor]:
     return scaled(X), y
 
 
-def whole_batches(dataset: Any, sampler: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of an epoch of data in memory, each selected in one go."""
+def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:
+    """Return data in memory as it is or, to train on another device, copied there.
+
+    Parameters
+    ----------
+    dataset : InMemoryDataset or Subset of one
+    device : torch.device
+    choice : bool or "auto"
+        Whether to copy. "auto" does on CUDA if X takes at most half of the memory that is free.
+    """
+    if isinstance(dataset, Subset):
+        moved = resident(dataset.dataset, device, choice)
+        return dataset if moved is dataset.dataset else Subset(moved, dataset.indices)
+    X, y = dataset.X, dataset.y
+    if choice == "auto":
+        choice = device.type == "cuda" and 2 * X.nbytes <= torch.cuda.mem_get_info(device)[0]
+    if not choice or X.device.type == device.type:
+        return dataset
+    return InMemoryDataset(X.to(device), y.to(device))
+
+
+def whole_batches(
+    dataset: Any, sampler: Any, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of an epoch of data in memory, each selected in one go, on a device."""
     rows = None
     while isinstance(dataset, Subset):
         indices = torch.as_tensor(dataset.indices)
@@ -205,8 +236,11 @@ def whole_batches(dataset: Any, sampler: Any) -> Iterator[tuple[Tensor, Tensor]]
         index = batch if rows is None else rows[batch]
         # all batches have the same targets: so many positives, then so many negatives
         if targets is None or targets._version:
-            targets = y.index_select(0, index)
-        yield X.index_select(0, index), targets
+            targets = y.index_select(0, index).to(device)
+        batch = X.index_select(0, index)
+        if device.type == "cuda" and batch.device.type == "cpu":
+            batch = batch.pin_memory().to(device, non_blocking=True)
+        yield batch, targets
 
 
 def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -246,6 +280,9 @@ def _to_tensor(values: np.ndarray | Tensor) -> Tensor:
         return values
     if not isinstance(values, np.ndarray):
         raise TypeError(f"data must be an ndarray or a Tensor, got {type(values).__name__}.")
-    # torch has no read-only tensors, as joblib's memory-mapped arrays are, nor reversed ones
-    usable = values.flags.writeable and min(values.strides, default=0) >= 0
-    return torch.from_numpy(values if usable else values.copy())
+    if min(values.strides, default=0) < 0:
+        return torch.from_numpy(values.copy())
+    with warnings.catch_warnings():
+        # torch has no read-only tensors; nothing here writes to data
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(values)

@@ -34,6 +34,7 @@ from skdam.data import (
     keep_batch,
     labels_of,
     reads_batches,
+    resident,
     scaled,
     slices,
     take,
@@ -113,6 +114,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         In what matrix products and convolutions are done in training, by
         :class:`torch.autocast`. Weights, losses and steps stay in float32, as does all that
         predicts: scores of eight bits would tie.
+    data_on_device : bool or "auto", default="auto"
+        Whether training data in memory is copied to the device as a whole, and not batch by
+        batch. "auto" does on CUDA if it takes at most half of the memory that is free.
     compile : bool, default=False
         Whether :func:`torch.compile` makes one function of forward and backward pass.
         Parameters for it may be given, as ``compile__mode="max-autotune"``. What subclasses
@@ -158,6 +162,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         lr_decay: float = 0.1,
         random_state: int | None = None,
         precision: str = "float32",
+        data_on_device: bool | str = "auto",
         lr: float = 0.1,
         max_epochs: int = 50,
         batch_size: int = 128,
@@ -182,6 +187,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.lr_decay = lr_decay
         self.random_state = random_state
         self.precision = precision
+        self.data_on_device = data_on_device
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -255,6 +261,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             sampling_rate=self.sampling_rate,
             random_state=self._sampler_seed(),
         )
+        if reads_batches(dataset) and not kwargs.get("num_workers"):
+            dataset = resident(dataset, torch.device(self.device), self.data_on_device)
         return self.iterator_train(dataset, batch_sampler=self.sampler_, **kwargs)
 
     def check_data(self, X: Any, y: Any = None) -> None:
@@ -366,7 +374,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         ):
             return iterator
         if isinstance(iterator.batch_sampler, StratifiedBatchSampler):
-            return whole_batches(iterator.dataset, iterator.batch_sampler)
+            return whole_batches(
+                iterator.dataset, iterator.batch_sampler, torch.device(self.device)
+            )
         if type(iterator.sampler) is SequentialSampler and iterator.batch_size is not None:
             return slices(iterator.dataset, iterator.batch_size)
         return iterator
@@ -578,6 +588,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             raise ValueError(f"milestones must be numbers in (0, 1), got {self.milestones!r}.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
+        if self.data_on_device not in (True, False, "auto"):
+            raise ValueError(
+                f"data_on_device must be a bool or 'auto', got {self.data_on_device!r}."
+            )
         if not 0 < self.lr_decay <= 1:
             raise ValueError(f"lr_decay must be a number in (0, 1], got {self.lr_decay!r}.")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from skdam.data import (
     ExampleDataset,
@@ -9,23 +9,45 @@ from skdam.data import (
     inference_batch_size,
     keep_batch,
     read_labels,
+    resident,
     sample_for_statistics,
 )
 
 
-def test_memory_is_shared_where_it_is_writeable():
+@pytest.mark.parametrize("is_writeable", [True, False])
+def test_memory_is_shared(is_writeable):
     X = np.zeros((3, 2), dtype=np.float32)
-    dataset = InMemoryDataset(X)
-    X[1, 1] = 5
-    assert dataset.X[1, 1] == 5
+    X.setflags(write=is_writeable)
+    assert InMemoryDataset(X).X.data_ptr() == X.ctypes.data
 
 
-def test_read_only_arrays_are_copied():
+def test_reversed_arrays_are_copied():
+    X = np.arange(6, dtype=np.float32).reshape(3, 2)
+    np.testing.assert_array_equal(InMemoryDataset(X[::-1]).X, X[::-1])
+
+
+def test_a_module_may_write_to_its_sample_of_a_table():
     X = np.zeros((3, 2), dtype=np.float32)
-    X.setflags(write=False)
-    dataset = InMemoryDataset(X)
-    dataset.X[0, 0] = 1
-    assert X[0, 0] == 0
+    sample_for_statistics(InMemoryDataset(X, np.arange(3.0)))[0].add_(1)
+    assert not X.any()
+
+
+def test_data_goes_to_the_device_if_it_fits(monkeypatch):
+    dataset = Subset(InMemoryDataset(np.zeros((6, 4), dtype=np.float32)), [3, 1])
+    cuda, meta, cpu = map(torch.device, ("cuda", "meta", "cpu"))
+    assert resident(dataset, cpu, "auto") is dataset
+    assert resident(dataset, meta, False) is dataset
+    moved = resident(dataset, meta, True)
+    assert moved.indices == [3, 1]
+    assert moved.dataset.X.device == moved.dataset.y.device == meta
+    free = 2 * 6 * 4 * 4
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - 1, 10**9))
+    assert resident(dataset, cuda, "auto") is dataset
+    sent = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: sent.append(device) or self)
+    assert resident(dataset, cuda, "auto") is not dataset
+    assert sent == [cuda, cuda]
 
 
 def test_batches_are_the_rows_asked_for():
@@ -83,7 +105,8 @@ def test_labels_are_read_in_order(labels, num_workers):
 
 def test_statistics_of_a_table_in_memory_are_of_all_of_it():
     dataset = InMemoryDataset(np.ones((20_000, 2), dtype=np.float32))
-    assert sample_for_statistics(dataset)[0] is dataset.X
+    assert sample_for_statistics(dataset, copy=False)[0] is dataset.X
+    torch.testing.assert_close(sample_for_statistics(dataset)[0], dataset.X)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

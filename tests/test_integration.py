@@ -85,6 +85,14 @@ def test_cross_validation_with_read_only_memory_maps(parts):
     assert scores.min() > 0.9
 
 
+def test_a_memory_map_is_read_where_it_is(parts, tmp_path):
+    X, y = parts[0].to_numpy(np.float32), parts[2]
+    np.save(tmp_path / "X.npy", X)
+    on_disk = np.load(tmp_path / "X.npy", mmap_mode="r")
+    clf, same = make().fit(on_disk, y), make().fit(X, y)
+    np.testing.assert_array_equal(clf.decision_function(on_disk), same.decision_function(X))
+
+
 def test_cross_val_predict(parts):
     X, y = parts[0], parts[2]
     scores = cross_val_predict(make(), X, y, cv=3, method="decision_function")
