@@ -28,7 +28,7 @@ from benchmarks.store import Job, Row, Schema, read_rows
 
 MAX_TEST_ROWS = 100_000
 # Linux counts kibibytes, macOS bytes
-_RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
+RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 SCHEMA = Schema(
     {
         "dataset": str,
@@ -55,7 +55,7 @@ def evaluate(job: Job) -> list[Row]:
         random_state=job.seed,
     )
     scores = fit_and_score(job, X_train, y_train, X_test, y_test)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _RSS_PER_MIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // RSS_PER_MIB
     return [job._asdict() | scores | {"peak_rss_mib": peak}]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -67,12 +68,12 @@ class CompiledGradients:
             if key in self._traced:
                 slopes, loss, logits = function(X, y, parameters)
             else:
-                with torch._dynamo.config.patch(trace_autograd_ops=True):
+                with torch._dynamo.config.patch(trace_autograd_ops=True), _own_warnings_ignored():
                     slopes, loss, logits = function(X, y, parameters)
                 self._traced.add(key)
         # a compiler may fail in many ways; what is wrong with module or data is seen without it
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
             warnings.warn(
                 f"compile=True has no effect, the training goes on without it: {reason}",
                 RuntimeWarning,
@@ -83,3 +84,12 @@ class CompiledGradients:
             parameter.grad = slope
         # a CUDA graph writes its next loss to the same place
         return loss.clone() if loss.is_cuda else loss, logits
+
+
+@contextmanager
+def _own_warnings_ignored() -> Iterator[None]:
+    # where warnings are errors, those that torch has for itself would end the compilation
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

@@ -281,3 +281,18 @@ def test_the_benchmark_of_speed_writes_its_tables(tmp_path):
     text = path.read_text()
     for name in ("bare torch", "skdam, alternating", "skorch", "skdam, predict_proba"):
         assert f"| {name} | " in text
+
+
+def test_the_benchmark_of_scaling_stops_and_goes_on(tmp_path, capsys):
+    scaling = pytest.importorskip("benchmarks.scaling")
+    path = tmp_path / "scaling.csv"
+    for most in ("4", "8"):
+        arguments = ["run", "--axes", "members", "--most", most, "--out", str(path)]
+        assert scaling.main(arguments) == 0
+    assert "2 of 3 jobs are done already" in capsys.readouterr().err
+    assert scaling.main(["report", str(path), "--out-dir", str(tmp_path)]) == 0
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
+    lines = (tmp_path / "scaling.md").read_text().splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("| ")][2:]
+    assert [int(row[0]) for row in rows] == [2, 4, 8]
+    assert all(float(row[1]) > 0 and 100 < float(row[2]) < 5000 for row in rows)

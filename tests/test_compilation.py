@@ -1,5 +1,4 @@
 import shutil
-import warnings
 
 import numpy as np
 import pytest
@@ -24,11 +23,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def _fresh_compiler():
-    with warnings.catch_warnings():
-        # of torch itself, about modules that it imports
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+    yield
     torch.compiler.reset()
 
 
