@@ -86,6 +86,12 @@ class PDSCA(torch.optim.Optimizer):
     eps : float, default=1e-8
         Added to the root, > 0.
 
+    Notes
+    -----
+    With the first step the parameters of a group become views of one vector, each with its
+    values. A tensor that shared memory with a parameter before (``parameter.detach()``) does not
+    follow it any more. Parameters that share memory with each other stay as they are.
+
     References
     ----------
     Z. Yuan, Z. Guo, N. Chawla, T. Yang, "Compositional Training for End-to-End Deep
