@@ -65,12 +65,17 @@ class CompiledGradients:
         try:
             if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
                 raise RuntimeError(f"torch {torch.__version__} is too old to compile gradients.")
-            if key in self._traced:
-                slopes, loss, logits = function(X, y, parameters)
-            else:
-                with torch._dynamo.config.patch(trace_autograd_ops=True), _own_warnings_ignored():
-                    slopes, loss, logits = function(X, y, parameters)
-                self._traced.add(key)
+            if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters):
+                raise RuntimeError("parameters have hooks, which a compiled step does not call.")
+            try:
+                known = key in self._traced
+                slopes, loss, logits = self._call(function, (X, y, parameters), known)
+            except torch._dynamo.exc.Unsupported:
+                if not known:
+                    raise
+                # something else has changed, the rate of dropout say
+                slopes, loss, logits = self._call(function, (X, y, parameters), False)
+            self._traced.add(key)
         # a compiler may fail in many ways; what is wrong with module or data is seen without it
         except Exception as error:
             reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
@@ -84,6 +89,14 @@ class CompiledGradients:
             parameter.grad = slope
         # a CUDA graph writes its next loss to the same place
         return loss.clone() if loss.is_cuda else loss, logits
+
+    @staticmethod
+    def _call(function: Callable[..., Any], arguments: Any, known: bool) -> Any:
+        if known:
+            return function(*arguments)
+        # what lets torch compile gradients takes time to switch on
+        with torch._dynamo.config.patch(trace_autograd_ops=True), _own_warnings_ignored():
+            return function(*arguments)
 
 
 @contextmanager

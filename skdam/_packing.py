@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 State = dict[str, Any]
 
@@ -34,6 +35,9 @@ class Single:
         assert self.value.grad is not None
         return self.value.grad.clamp(-bound, bound)
 
+    def changed(self) -> None:
+        """Say that the value has changed, which autograd knows here."""
+
 
 class Pack:
     """Parameters as views of one vector, and their gradients and states likewise.
@@ -44,78 +48,75 @@ class Pack:
     Parameters
     ----------
     parameters : list of Tensor
-        See :meth:`suits`. They become views.
+    states : list of dict
+        The state of each. Their entries become the pack's, until :meth:`dissolve`. See
+        :meth:`suits`.
 
     Attributes
     ----------
     value : Tensor
         The vector.
     state : dict
-        What the states of the parameters held before :meth:`take`.
+        What the states of the parameters held, joined.
     """
 
-    def __init__(self, parameters: list[Tensor]) -> None:
+    def __init__(self, parameters: list[Tensor], states: list[State]) -> None:
         self._parameters = parameters
+        self._states = states
         multiple = _ALIGNMENT // parameters[0].element_size()
         self._sizes = [-(-parameter.numel() // multiple) * multiple for parameter in parameters]
-        self.value = self._vector()
-        self.state: State = {}
-        self._owners: list[State] = []
-        self._gradient = self._vector()
-        self._parts_of_gradient = self._parts(self._gradient)
-        parts = self._parts(self.value)
-        self._addresses = [part.data_ptr() for part in parts]
-        torch._foreach_copy_(parts, parameters)
-        for parameter, part in zip(parameters, parts, strict=True):
+        self.value = self._joined(parameters)
+        for parameter, part in zip(parameters, self._parts(self.value), strict=True):
             parameter.data = part
-
-    @staticmethod
-    def suits(parameters: list[Tensor]) -> bool:
-        """Return whether parameters can be packed.
-
-        They are of one dtype, on one device, contiguous, and share memory with nothing, as
-        those of a recurrent layer on CUDA do, or tied ones.
-        """
-        return bool(parameters) and all(
-            p.dtype == parameters[0].dtype
-            and p.device == parameters[0].device
-            and p.is_contiguous()
-            and 0 < p.nbytes == p.untyped_storage().nbytes()
-            for p in parameters
-        )
-
-    def holds(self, parameters: list[Tensor]) -> bool:
-        """Return whether the pack is of these parameters, in the memory that it gave them."""
-        return [parameter.data_ptr() for parameter in parameters] == self._addresses
-
-    def take(self, states: list[State]) -> bool:
-        """Take the states of the parameters over and empty them, if all have the same entries."""
-        if self._owners:
-            return True
-        numbers = [{k: v for k, v in s.items() if not isinstance(v, Tensor)} for s in states]
-        alike = all(state.keys() == states[0].keys() for state in states)
-        if not alike or any(number != numbers[0] for number in numbers):
-            return False
-        packed = dict(states[0])
-        for key, value in packed.items():
+        self._places = _places(parameters)
+        self._gradient = torch.zeros_like(self.value)
+        self._parts_of_gradient = self._parts(self._gradient)
+        self.state = dict(states[0])
+        for key, value in self.state.items():
             if isinstance(value, Tensor):
-                packed[key] = self._joined(self.state.get(key), [state[key] for state in states])
+                self.state[key] = self._joined([state[key] for state in states])
         for state in states:
             state.clear()
-        self.state = packed
-        self._owners = states
-        return True
 
-    def give_back(self) -> None:
-        """Give the parameters' states, as views, what the pack has for them."""
-        if not self._owners:
-            return
+    @staticmethod
+    def suits(parameters: list[Tensor], states: list[State]) -> bool:
+        """Return whether parameters can be packed.
+
+        They are of one dtype, on one device, contiguous, and their states have the same
+        entries. They do not share memory: not with each other, as tied ones do, not with other
+        tensors, as those of a recurrent layer on CUDA do, nor with other processes.
+        """
+        if not parameters or any(is_lazy(parameter) for parameter in parameters):
+            return False
+        first = parameters[0]
+        numbers = [{k: v for k, v in s.items() if not isinstance(v, Tensor)} for s in states]
+        return (
+            all(p.dtype == first.dtype and p.device == first.device for p in parameters)
+            and all(p.is_contiguous() for p in parameters)
+            and all(0 < p.nbytes == p.untyped_storage().nbytes() for p in parameters)
+            and len({p.data_ptr() for p in parameters}) == len(parameters)
+            and not (first.device.type == "cpu" and any(p.is_shared() for p in parameters))
+            and all(state.keys() == states[0].keys() for state in states)
+            and all(number == numbers[0] for number in numbers)
+        )
+
+    def holds(self, parameters: list[Tensor], states: list[State]) -> bool:
+        """Return whether the pack is still of these parameters, where it put them, and states."""
+        return _places(parameters) == self._places and all(
+            state is own for state, own in zip(states, self._states, strict=True)
+        )
+
+    def dissolve(self) -> None:
+        """Give each parameter memory of its own again, and its state what the pack has for it."""
+        for parameter, place in zip(self._parameters, self._places, strict=True):
+            if _places([parameter]) == [place]:
+                parameter.data = parameter.data.clone()
         for key, value in self.state.items():
-            values = [value] * len(self._owners)
-            parts = self._parts(value) if isinstance(value, Tensor) else values
-            for state, part in zip(self._owners, parts, strict=True):
-                state[key] = part
-        self._owners = []
+            values = [value] * len(self._states)
+            if isinstance(value, Tensor):
+                values = [part.clone() for part in self._parts(value)]
+            for state, own in zip(self._states, values, strict=True):
+                state[key] = own
 
     def load(self) -> bool:
         """Take the gradients as they are now, if all parameters have one, and a dense one."""
@@ -129,23 +130,22 @@ class Pack:
         """Return the gradients, clipped to [-bound, bound]."""
         return self._gradient.clamp_(-bound, bound)
 
-    def _joined(self, vector: Tensor | None, tensors: list[Tensor]) -> Tensor:
-        """Return the vector that tensors are parts of, or a new one of what they hold."""
-        if vector is not None and all(
-            tensor.data_ptr() == part.data_ptr()
-            for tensor, part in zip(tensors, self._parts(vector), strict=True)
-        ):
-            return vector
-        vector = self._vector()
+    def changed(self) -> None:
+        """Say that the value has changed: the parameters do not count what the vector counts."""
+        torch.autograd.graph.increment_version(self._parameters)
+
+    def _joined(self, tensors: list[Tensor]) -> Tensor:
+        # zeros, as there are gaps between the parts
+        vector = tensors[0].new_zeros(sum(self._sizes))
         torch._foreach_copy_(self._parts(vector), tensors)
         return vector
-
-    def _vector(self) -> Tensor:
-        # zeros, as there are gaps between the parts
-        return self._parameters[0].new_zeros(sum(self._sizes))
 
     def _parts(self, vector: Tensor) -> list[Tensor]:
         return [
             part[: parameter.numel()].view(parameter.shape)
             for part, parameter in zip(vector.split(self._sizes), self._parameters, strict=True)
         ]
+
+
+def _places(parameters: list[Tensor]) -> list[tuple[int, torch.Size]]:
+    return [(parameter.data_ptr(), parameter.shape) for parameter in parameters]

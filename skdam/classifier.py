@@ -550,8 +550,6 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self._validate_params()
         # here as well as in the optimizer, which strategies other than the composition set up
         check_composition(self.variant, self.inner_steps, self.hypergradient)
-        if self.compile and self.hypergradient == "exact":
-            raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
         if isinstance(module, nn.Module) and self._prefixed("module"):
             raise ValueError(
                 f"module is an instance, so that {', '.join(self._prefixed('module'))} "
@@ -798,7 +796,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
                 is_ours = type(net.module_) is TabularMLP
-                sample = sample_for_statistics(dataset, copy=not is_ours)
+                sample = sample_for_statistics(dataset, is_copy=not is_ours)
                 net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
             offset = _middle_logit(net, dataset)

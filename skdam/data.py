@@ -21,6 +21,8 @@ from torch.utils.data import (
     get_worker_info,
 )
 
+from skdam.sampling import StratifiedBatchSampler
+
 _INFERENCE_ELEMENTS = 2**20
 _STATISTICS_ELEMENTS = 2**26
 _STATISTICS_EXAMPLES = 10_000
@@ -171,13 +173,13 @@ def take(dataset: Any, indices: Iterable[int]) -> Any:
     return default_collate([dataset[index] for index in indices])
 
 
-def sample_for_statistics(dataset: Any, *, copy: bool = True) -> tuple[Tensor, Tensor]:
+def sample_for_statistics(dataset: Any, *, is_copy: bool = True) -> tuple[Tensor, Tensor]:
     """Return what the statistics of a module are learnt from, scaled as in training.
 
     Parameters
     ----------
     dataset : InMemoryDataset, ExampleDataset or Subset of one
-    copy : bool, default=True
+    is_copy : bool, default=True
         Whether a table in memory is copied, for modules that may write to it.
 
     Returns
@@ -187,7 +189,8 @@ def sample_for_statistics(dataset: Any, *, copy: bool = True) -> tuple[Tensor, T
         they are large, with the share of positives of all, evenly spaced in each class.
     """
     if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
-        return dataset.X.clone() if copy else dataset.X, dataset.y
+        X, y = dataset.X, dataset.y
+        return (X.clone(), y.clone()) if is_copy else (X, y)
     if reads_batches(dataset) and dataset[0][0].ndim == 1:
         return take(dataset, range(len(dataset)))
     most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())
@@ -205,6 +208,7 @@ def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:
     ----------
     dataset : InMemoryDataset or Subset of one
     device : torch.device
+        Where to train.
     choice : bool or "auto"
         Whether to copy. "auto" does on CUDA if X takes at most half of the memory that is free.
     """
@@ -214,15 +218,31 @@ def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:
     X, y = dataset.X, dataset.y
     if choice == "auto":
         choice = device.type == "cuda" and 2 * X.nbytes <= torch.cuda.mem_get_info(device)[0]
-    if not choice or X.device.type == device.type:
+    if not choice or _is_on(X, device):
         return dataset
-    return InMemoryDataset(X.to(device), y.to(device))
+    moved = copy.copy(dataset)
+    moved.X, moved.y = X.to(device), y.to(device)
+    return moved
+
+
+def _is_on(X: Tensor, device: torch.device) -> bool:
+    return X.device.type == device.type and device.index in (None, X.device.index)
 
 
 def whole_batches(
-    dataset: Any, sampler: Any, device: torch.device
+    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, same_targets: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of an epoch of data in memory, each selected in one go, on a device."""
+    """Yield the batches of an epoch of data in memory, each selected in one go, on a device.
+
+    Parameters
+    ----------
+    dataset : InMemoryDataset or Subset of one
+    sampler : StratifiedBatchSampler
+    device : torch.device
+    same_targets : bool
+        Whether all batches get one tensor of targets. They are alike: the sampler puts as many
+        positives first, then as many negatives.
+    """
     rows = None
     while isinstance(dataset, Subset):
         indices = torch.as_tensor(dataset.indices)
@@ -234,8 +254,7 @@ def whole_batches(
     targets = None
     for batch in sampler.epoch(X.device):
         index = batch if rows is None else rows[batch]
-        # all batches have the same targets: so many positives, then so many negatives
-        if targets is None or targets._version:
+        if targets is None or not same_targets:
             targets = y.index_select(0, index).to(device)
         batch = X.index_select(0, index)
         if device.type == "cuda" and batch.device.type == "cpu":

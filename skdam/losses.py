@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -13,6 +14,8 @@ Phase = Literal["inner", "outer"]
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
 
 _FOCUS = 2.0
+# of logits, targets, a, b and alpha
+_TRAINED = (True, False, True, True, False)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -132,7 +135,7 @@ class AUCMarginLoss(nn.Module):
         self.a = nn.Parameter(torch.zeros(shape))
         self.b = nn.Parameter(torch.zeros(shape))
         self.register_buffer("alpha", torch.zeros(shape))
-        self._last_weights: tuple[Tensor, Any, _Weights] | None = None
+        self._last_weights: tuple[Any, Any, Any] | None = None
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of a batch.
@@ -188,10 +191,18 @@ class AUCMarginLoss(nn.Module):
         return logits, targets.to(logits.dtype)
 
     def _margin_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        # a compiler fuses the plain form, and torch.func's transforms need it
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-            return self._plain_margin_loss(logits, targets, self.a, self.b, self.alpha)
-        return _MarginLossWithGradient.apply(self, logits, targets, self.a, self.b, self.alpha)
+        tensors = logits, targets, self.a, self.b, self.alpha
+        is_usual = (
+            torch.is_grad_enabled()
+            and tuple(tensor.requires_grad for tensor in tensors) == _TRAINED
+            # a compiler fuses the plain form, and what else differentiates needs it
+            and not torch.compiler.is_compiling()
+            and not torch._C._are_functorch_transforms_active()
+            and torch.autograd.forward_ad._current_level < 0
+        )
+        if is_usual:
+            return _MarginLossWithGradient.apply(self, *tensors)
+        return self._plain_margin_loss(*tensors)
 
     def _plain_margin_loss(
         self, logits: Tensor, targets: Tensor, a: Tensor, b: Tensor, alpha: Tensor
@@ -207,16 +218,26 @@ class AUCMarginLoss(nn.Module):
         rest = 2 * self.margin - alpha
         return alpha * (twice_gaps + (rest if scale is None else scale * rest))
 
+    @contextmanager
+    def keeping_weights(self) -> Iterator[None]:
+        """Derive the weights of examples once for all batches that have the same targets.
+
+        The same is the same tensor, to which nothing was written by its own methods.
+        """
+        self._last_weights = (None, None, None)
+        try:
+            yield
+        finally:
+            self._last_weights = None
+
     def _weights_of(self, logits: Tensor, targets: Tensor) -> _Weights:
-        """Return the weights of a batch, those of last time if the targets are the same tensor."""
-        if targets.is_inference():
+        if self._last_weights is None:
             return self._weigh(logits, targets)
-        # all that the weights depend on
-        key = (targets._version, logits.ndim, self.version, self.prior)
-        last = self._last_weights
-        if last is None or last[0] is not targets or last[1] != key:
-            last = self._last_weights = (targets, key, self._weigh(logits, targets))
-        return last[2]
+        same, version, weights = self._last_weights
+        if same is not targets or version != targets._version:
+            weights = self._weigh(logits, targets)
+            self._last_weights = (targets, targets._version, weights)
+        return weights
 
     def _weigh(self, logits: Tensor, targets: Tensor) -> _Weights:
         is_positive = targets > 0.5
@@ -258,7 +279,7 @@ class _Weights(NamedTuple):
 class _MarginLossWithGradient(torch.autograd.Function):
     """The margin loss, and its gradient in closed form: half of the time of autograd's.
 
-    Where the gradient has to be differentiated, autograd takes over.
+    Where the gradient has to be differentiated in turn, it is that of the plain form.
     """
 
     @staticmethod

@@ -213,7 +213,9 @@ class TabularMLP(nn.Module):
             columns = torch.cat([columns, self.encode(X).permute(1, 2, 0)], 1)
         if self.n_members > 1:
             columns = columns.index_select(0, self.features.flatten())
-        return columns.reshape(len(self.features), -1, len(X)).transpose(1, 2)
+        n_members = len(self.features)
+        n_inputs = columns.shape[0] * columns.shape[1] // n_members
+        return columns.reshape(n_members, n_inputs, len(X)).transpose(1, 2)
 
     def vote(self, logits: Tensor) -> Tensor:
         """Return the score that the members agree on.

@@ -201,8 +201,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._check_schedule()
         self.first_epoch_ = 0
         self._watched_ = True
-        # where the module has buffers, and memory for copies of them
-        self._buffers_: list[tuple[dict[str, Any], str, Tensor]] | None = None
+        self._copies_of_buffers_: list[Tensor] = []
+        self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
 
     def set_params(self, **kwargs: Any) -> CompositionalAUCNet:
@@ -261,8 +261,6 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             sampling_rate=self.sampling_rate,
             random_state=self._sampler_seed(),
         )
-        if reads_batches(dataset) and not kwargs.get("num_workers"):
-            dataset = resident(dataset, torch.device(self.device), self.data_on_device)
         return self.iterator_train(dataset, batch_sampler=self.sampler_, **kwargs)
 
     def check_data(self, X: Any, y: Any = None) -> None:
@@ -342,9 +340,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             _looks_at_batches(callback, Callback) for _, callback in self.callbacks_
         )
         self._set_training(True)
-        self._buffers_ = None
         log = _LossLog(prefix)
-        for batch in self._batches(iterator):
+        for batch in self._training_batches(iterator):
             if self._watched_:
                 self.notify("on_batch_begin", batch=batch, training=True)
                 self._set_training(True)
@@ -365,23 +362,50 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.history.record(f"{prefix}_batch_count", len(rows))
         self._record_losses(rows)
 
-    def _batches(self, iterator: Any) -> Iterable[Any]:
-        """Return the batches of an iterator, without the loader where nobody would miss it."""
+    def _training_batches(self, iterator: Any) -> Iterator[Any]:
+        """Yield the batches of an epoch, without the loader where nobody would miss it."""
         if (
-            type(iterator) is not DataLoader
-            or iterator.collate_fn is not keep_batch
-            or iterator.num_workers
+            not self._needs_no_loader(iterator)
+            or type(iterator.batch_sampler) is not StratifiedBatchSampler
+        ):
+            yield from iterator
+            return
+        device = torch.device(self.device)
+        if self._resident_ is None or self._resident_[0] is not iterator:
+            dataset = resident(iterator.dataset, device, self.data_on_device)
+            self._resident_ = (iterator, dataset)
+        # targets may be one tensor if nobody else sees it, to write to it
+        criterion = self.criterion_
+        is_private = (
+            not self._watched_
+            and type(criterion) is CompositionalAUCLoss
+            and isinstance(criterion.inner_loss, str)
+        )
+        batches = whole_batches(
+            self._resident_[1], iterator.batch_sampler, device, same_targets=is_private
+        )
+        with criterion.keeping_weights() if is_private else nullcontext():
+            yield from batches
+
+    def _scoring_batches(self, iterator: Any) -> Iterable[Any]:
+        if (
+            not self._needs_no_loader(iterator)
+            or type(iterator.sampler) is not SequentialSampler
+            or iterator.batch_size is None
         ):
             return iterator
-        if isinstance(iterator.batch_sampler, StratifiedBatchSampler):
-            return whole_batches(
-                iterator.dataset, iterator.batch_sampler, torch.device(self.device)
-            )
-        if type(iterator.sampler) is SequentialSampler and iterator.batch_size is not None:
-            return slices(iterator.dataset, iterator.batch_size)
-        return iterator
+        return slices(iterator.dataset, iterator.batch_size)
+
+    @staticmethod
+    def _needs_no_loader(iterator: Any) -> bool:
+        return (
+            type(iterator) is DataLoader
+            and iterator.collate_fn is keep_batch
+            and not iterator.num_workers
+        )
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        self._resident_ = None
         # an interrupt leaves the row of an epoch that did not end
         if self.history and "lr" not in self.history[-1]:
             self.history.pop()
@@ -406,18 +430,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         X, y = batch
         if self._compiled_ is not None and not fit_params:
             X, y = scaled(self._on_device(X)), self._on_device(y)
-            trained = [
-                parameter
-                for group in self.optimizer_.param_groups
-                for parameter in group["params"]
-                if parameter.requires_grad
-            ]
-            step = self._compiled_(X, y, self.optimizer_.phase, trained)
+            optimizer = self.optimizer_
+            step = self._compiled_(X, y, optimizer.phase, optimizer.trained_parameters)
             if step is not None:
                 return {"loss": step[0], "y_pred": step[1]}
             self._compiled_ = None
         with self._autocast():
             logits = self.infer(X, **fit_params)
+        if self.precision != "float32":
+            logits = logits.float()
         loss = self.get_loss(logits, y, X=X, training=True)
         loss.backward()
         return {"loss": loss, "y_pred": logits}
@@ -496,15 +517,17 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         dataset = self.get_dataset(X)
         outputs: Tensor | None = None
         start = 0
-        for batch, _ in self._batches(self.get_iterator(dataset)):
+        for batch, _ in self._scoring_batches(self.get_iterator(dataset)):
             output = function(_padded(batch))[: len(batch)]
             if outputs is None:
                 # at once: parts, joined at the end, would leave gaps in memory
                 outputs = output.new_empty((len(dataset), *output.shape[1:]), device="cpu")
             outputs[start : start + len(batch)] = output
             start += len(batch)
-        assert outputs is not None
-        return outputs
+        if outputs is None:
+            raise ValueError("there is nothing to score: the iterator has no batches.")
+        # a loader may have been told to drop what is left of the last batch
+        return outputs[:start]
 
     @property
     def _n_members(self) -> int:
@@ -668,25 +691,29 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
         """Undo what happens to the module's buffers."""
-        if self._buffers_ is None:
-            self._buffers_ = [
-                (module._buffers, name, buffer.clone())
-                for module in self.module_.modules()
-                for name, buffer in module._buffers.items()
-                if buffer is not None
-            ]
-        now = [buffers[name] for buffers, name, _ in self._buffers_]
-        copies = [copy for _, _, copy in self._buffers_]
-        if now:
-            torch._foreach_copy_(copies, now)
+        places = [
+            (module._buffers, name)
+            for module in self.module_.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+        before = [buffers[name] for buffers, name in places]
+        copies = self._copies_of_buffers_
+        if [(c.shape, c.dtype, c.device) for c in copies] == [
+            (b.shape, b.dtype, b.device) for b in before
+        ]:
+            if copies:
+                torch._foreach_copy_(copies, before)
+        else:
+            copies = self._copies_of_buffers_ = [buffer.clone() for buffer in before]
         try:
             yield
         finally:
-            for (buffers, name, _), buffer in zip(self._buffers_, now, strict=True):
+            if before:
+                torch._foreach_copy_(before, copies)
+            for (buffers, name), buffer in zip(places, before, strict=True):
                 # the module may have put another tensor in its place
                 buffers[name] = buffer
-            if now:
-                torch._foreach_copy_(now, copies)
 
     def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         # the Hessian must be that of the very function whose gradient led to u
@@ -742,7 +769,7 @@ class _LossLog:
     def rows(self) -> list[dict[str, float]]:
         """Return a row for each batch; its loss is that of its last step."""
         self._join()
-        values = iter(torch.cat(self._earlier).tolist())
+        values = iter(torch.cat(self._earlier).tolist() if self._earlier else ())
         rows = []
         for names, batch_size in self._steps:
             row = {name: next(values) for name in names}

@@ -88,9 +88,10 @@ class PDSCA(torch.optim.Optimizer):
 
     Notes
     -----
-    With the first step the parameters of a group become views of one vector, each with its
-    values. A tensor that shared memory with a parameter before (``parameter.detach()``) does not
-    follow it any more. Parameters that share memory with each other stay as they are.
+    From a step until :meth:`eval` or :meth:`state_dict` the parameters of a group are views of one
+    vector, and their entries of ``state`` are in it. A tensor that shared memory with a parameter
+    before (``parameter.detach()``) does not follow it any more. Parameters that share memory with
+    each other, or with other processes, stay as they are.
 
     References
     ----------
@@ -144,7 +145,8 @@ class PDSCA(torch.optim.Optimizer):
         self.adaptive = adaptive
         self._steps = 0
         self._at_inner_point = False
-        self._packs: dict[int, Pack] = {}
+        # None for a group that cannot be packed as things are
+        self._packs: dict[int, Pack | None] = {}
         defaults = {
             "lr": lr,
             "inner_lr": inner_lr,
@@ -190,6 +192,11 @@ class PDSCA(torch.optim.Optimizer):
         if self.inner_steps == 0 or (self._steps // self.inner_steps) % 2:
             return "outer"
         return "inner"
+
+    @property
+    def trained_parameters(self) -> list[Tensor]:
+        """All parameters that require gradients, ``a`` and ``b`` included."""
+        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     @property
     def phases_per_batch(self) -> int:
@@ -397,6 +404,7 @@ class PDSCA(torch.optim.Optimizer):
                 step = _over_root(step, step, part.state, "inner", group)
             part.value.add_(step, alpha=-_inner_lr(group))
             part.value.copy_(_average(part.state, "inner_point", part.value, group["betas"][0]))
+            part.changed()
 
     def _lookahead_inner_step(self, index: int, group: dict[str, Any]) -> None:
         # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
@@ -410,6 +418,7 @@ class PDSCA(torch.optim.Optimizer):
             part.value.add_(part.gradient(group["clip_value"]), alpha=-_inner_lr(group))
         for part in self._parts(index, group):
             part.value.copy_(_average(part.state, "inner_point", part.value, group["betas"][0]))
+            part.changed()
 
     def _outer_step(self, index: int, group: dict[str, Any]) -> None:
         for part in self._parts_with_gradient(index, group):
@@ -426,6 +435,7 @@ class PDSCA(torch.optim.Optimizer):
             part.value.add_(step, alpha=-group["lr"])
             if group["epoch_decay"]:
                 _extend_stage_average(part)
+            part.changed()
 
     def _dual_step(self) -> None:
         loss = self.loss
@@ -473,25 +483,31 @@ class PDSCA(torch.optim.Optimizer):
     def _parts(self, index: int, group: dict[str, Any]) -> list[Part]:
         """Return all of a group that is trained, as one pack if it can be packed."""
         parameters = [parameter for parameter in group["params"] if parameter.requires_grad]
-        pack = self._packs.get(index)
-        if pack is not None and not pack.holds(parameters):
-            self._packs.pop(index).give_back()
-            pack = None
-        # the exact hypergradient looks at each parameter
-        if pack is None and self.hypergradient == "first-order" and Pack.suits(parameters):
-            pack = self._packs[index] = Pack(parameters)
         states = [self.state[parameter] for parameter in parameters]
-        if pack is not None and pack.take(states):
+        pack = self._packs.get(index)
+        if pack is not None and not pack.holds(parameters, states):
+            pack.dissolve()
+            del self._packs[index]
+            states = [self.state[parameter] for parameter in parameters]
+        if index not in self._packs:
+            # the exact hypergradient looks at each parameter
+            suits = self.hypergradient == "first-order" and Pack.suits(parameters, states)
+            self._packs[index] = Pack(parameters, states) if suits else None
+        pack = self._packs[index]
+        if pack is not None:
             return [pack]
         return [Single(*pair) for pair in zip(parameters, states, strict=True)]
 
     def _parts_with_gradient(self, index: int, group: dict[str, Any]) -> list[Part]:
-        """Return all of a group that has a gradient."""
+        """Return all of a group that is trained and has a gradient."""
         parts = self._parts(index, group)
         if all(part.load() for part in parts):
             return parts
-        self._unpack()
-        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        pack = self._packs[index]
+        if pack is not None:
+            pack.dissolve()
+            self._packs[index] = None
+        parameters = [p for p in group["params"] if p.requires_grad and p.grad is not None]
         if any(parameter.grad.is_sparse for parameter in parameters):
             raise ValueError("sparse gradients are not supported; use dense embeddings.")
         return [Single(parameter, self.state[parameter]) for parameter in parameters]
@@ -499,7 +515,9 @@ class PDSCA(torch.optim.Optimizer):
     def _unpack(self) -> None:
         """Give each parameter its state back; whoever looks at states or changes them does so."""
         for pack in self._packs.values():
-            pack.give_back()
+            if pack is not None:
+                pack.dissolve()
+        self._packs.clear()
 
     def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet
@@ -138,3 +139,28 @@ def test_options_reach_the_compiler(data):
         fitted(data, compile=True, compile__backend="sorcery", **PLAIN)
     with pytest.raises(ValueError, match="compile__fullgraph is not a parameter"):
         fitted(data, compile=True, compile__fullgraph=False)
+
+
+class DropoutSchedule(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        net.module_.layers[2].p = 0.1 * len(net.history)
+
+
+@needs_compiler
+def test_what_a_callback_changes_is_compiled_again(data):
+    clf = fitted(data, compile=True, n_members=1, callbacks=[DropoutSchedule()])
+    assert clf.net_._compiled_ is not None
+
+
+@needs_compiler
+def test_hooks_of_parameters_are_called(data):
+    class Frozen(nn.Linear):
+        def __init__(self):
+            super().__init__(30, 1)
+            self.weight.register_hook(torch.zeros_like)
+
+    X, y = data[0] / data[0].max(0), data[1]
+    with pytest.warns(RuntimeWarning, match="no effect.*hooks"):
+        clf = fitted((X, y), module=Frozen, compile=True, weight_decay=0.0, epoch_decay=0.0)
+    weight = clf.net_.module_.weight.detach()
+    torch.testing.assert_close(weight, fitted((X, y), module=Frozen, lr=1e-9).net_.module_.weight)

@@ -211,3 +211,67 @@ def test_gradients_of_the_margin_loss_may_be_differentiated(parameters, n_member
     inputs = (logits, loss.a.detach().requires_grad_(), loss.b.detach().requires_grad_())
     assert torch.autograd.gradcheck(of, inputs)
     assert torch.autograd.gradgradcheck(of, inputs)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"version": "v1", "prior": 0.3}])
+@pytest.mark.parametrize("n_members", [None, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("positives", [0, 3, 8])
+def test_the_gradient_in_closed_form_is_that_of_autograd(parameters, n_members, dtype, positives):
+    generator = torch.Generator().manual_seed(0)
+    shape = (8,) if n_members is None else (8, n_members)
+    logits = torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True)
+    loss = set_dual(AUCMarginLoss(0.7, n_members=n_members, **parameters).to(dtype), 0.6, 0.3, 0.4)
+    targets = (torch.arange(8) < positives).to(dtype)
+    tensors = (logits, targets, loss.a, loss.b, loss.alpha)
+    plain, fast = loss._plain_margin_loss(*tensors), loss(logits, targets)
+    assert "MarginLossWithGradient" in fast.grad_fn.name()
+    torch.testing.assert_close(fast, plain)
+    wanted = (logits, loss.a, loss.b)
+    torch.testing.assert_close(
+        torch.autograd.grad(3 * fast, wanted), torch.autograd.grad(3 * plain, wanted)
+    )
+
+
+def test_whatever_requires_a_gradient_gets_it(logits_and_targets):
+    logits, targets = logits_and_targets
+    logits = logits.detach().requires_grad_()
+    loss = AUCMarginLoss().to(logits.dtype)
+    loss.a.requires_grad_(False)
+    loss.alpha.requires_grad_()
+    loss(logits, targets).backward()
+    assert logits.grad is not None
+    assert loss.a.grad is None
+    expected = 2 * (
+        1 - logits.sigmoid()[targets > 0.5].mean() + logits.sigmoid()[targets < 0.5].mean()
+    )
+    torch.testing.assert_close(loss.alpha.grad, expected.detach())
+
+
+# of torch itself, when it first differentiates forwards
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_forward_differentiation(logits_and_targets):
+    logits, targets = logits_and_targets
+    logits = logits.detach().requires_grad_()
+    loss = AUCMarginLoss().to(logits.dtype)
+    (gradient,) = torch.autograd.grad(loss(logits, targets), logits)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(logits, torch.ones_like(logits))
+        slope = torch.autograd.forward_ad.unpack_dual(loss(dual, targets)).tangent
+    torch.testing.assert_close(slope, gradient.sum())
+
+
+def test_targets_may_change_in_any_way_between_calls_and_are_not_kept():
+    labels = np.array([1, 0, 0, 0], dtype=np.float32)
+    targets, logits = torch.from_numpy(labels), torch.tensor([2.0, -1.0, 0.5, -3.0])
+    logits.requires_grad_()
+    loss = AUCMarginLoss()
+    loss(logits, targets)
+    labels[:] = [0, 1, 0, 1]
+    changed = torch.tensor(labels)
+    assert loss(logits, targets) == AUCMarginLoss()(logits, changed)
+    assert not any(isinstance(v, torch.Tensor | tuple) for v in vars(loss).values())
+    with loss.keeping_weights():
+        loss(logits, changed)
+        changed.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
+        assert loss(logits, changed) == AUCMarginLoss()(logits, changed)

@@ -251,3 +251,9 @@ class TestResNet20:
 def test_shapes_without_a_default_network(shape, message):
     with pytest.raises(ValueError, match=message):
         default_module(shape)
+
+
+@pytest.mark.parametrize("n_members", [1, 8])
+def test_no_rows_have_no_logits(n_members):
+    logits = TabularMLP(3, n_members=n_members).eval()(torch.empty(0, 3))
+    assert logits.shape == ((0,) if n_members == 1 else (0, n_members))

@@ -575,3 +575,55 @@ def test_continuing_leaves_the_other_net_as_it_is(toy):
 
 def test_criterion_is_an_auc_margin_loss(toy):
     assert isinstance(make_net().criterion_, AUCMarginLoss)
+
+
+def test_scores_are_as_many_as_the_loader_yields(toy):
+    loader = {"drop_last": True, "batch_size": 32, "num_workers": 1}
+    net = fit(make_net(**{f"iterator_valid__{k}": v for k, v in loader.items()}), toy)
+    X = toy[0]
+    scores = net.decision_function(X)
+    assert len(scores) == len(X) // 32 * 32
+    assert np.isfinite(scores).all()
+
+
+class Counting(nn.Linear):
+    """Puts another tensor, of another dtype, in the place of its buffer."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__(in_features, out_features)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("late", None)
+        self.register_buffer("queue", torch.zeros(1, in_features))
+
+    def forward(self, X):
+        if self.training:
+            self.count = self.count + 0.5
+            self.late = torch.ones(()) if self.late is None else self.late + 1
+            self.queue = torch.cat([self.queue, X[:2]])
+        return super().forward(X)
+
+
+def test_buffers_of_any_kind_count_for_the_inner_point_alone(toy):
+    net = CompositionalAUCNet(
+        Counting(4, 1), optimizer__variant="lookahead", max_epochs=1, batch_size=50, verbose=0
+    )
+    module = fit(net.initialize(), toy).module_
+    n_batches = len(net.history[0]["batches"])
+    assert module.count.item() == 0.5 * n_batches
+    assert module.late.item() == n_batches + 1  # of the first pass, that made it
+    assert module.queue.shape == (1 + 2 * n_batches, 4)
+
+
+def test_targets_belong_to_a_batch_where_others_see_them(toy):
+    class Flip(Callback):
+        def __init__(self):
+            self.sums = []
+
+        def on_batch_begin(self, net, batch, training, **kwargs):
+            if training:
+                self.sums.append(batch[1].sum().item())
+                batch[1].numpy()[0] = 0
+
+    flip = Flip()
+    fit(make_net(callbacks=[flip]), toy)
+    assert len(set(flip.sums)) == 1

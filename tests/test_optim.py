@@ -693,7 +693,7 @@ def test_packed_parameters_take_the_steps_of_separate_ones(batch, monkeypatch, p
     weights = []
     for is_packed in (True, False):
         if not is_packed:
-            monkeypatch.setattr("skdam._packing.Pack.suits", lambda parameters: False)
+            monkeypatch.setattr("skdam._packing.Pack.suits", lambda *_: False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = Branches()
@@ -706,7 +706,93 @@ def test_packed_parameters_take_the_steps_of_separate_ones(batch, monkeypatch, p
             if step == 20:
                 optimizer.restart_stage()
             take_step(network, loss, optimizer, X, y)
-        assert bool(optimizer._packs) == is_packed
+        assert any(optimizer._packs.values()) == is_packed
         weights.append(flat(network.parameters()))
         optimizer.state_dict()
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-12, atol=1e-14)
+
+
+def train_a_little(network, X, y, n_steps=4, **parameters):
+    loss = CompositionalAUCLoss()
+    optimizer = PDSCA(network.parameters(), loss, **parameters)
+    for _ in range(n_steps):
+        take_step(network, loss, optimizer, X.float(), y)
+    return loss, optimizer
+
+
+def test_parameters_that_share_memory_go_on_sharing_it(batch):
+    X, y = batch
+    network = torch.nn.Sequential(
+        torch.nn.Linear(5, 5), torch.nn.Linear(5, 5), torch.nn.Linear(5, 1)
+    )
+    network[1].weight.data = network[0].weight.data
+    train_a_little(network, X, y)
+    assert network[1].weight.data_ptr() == network[0].weight.data_ptr()
+    alone = torch.nn.Linear(5, 1).share_memory()
+    train_a_little(alone, X, y)
+    assert alone.weight.is_shared()
+
+
+def test_an_old_graph_is_refused_after_a_step(batch):
+    X, y = batch
+    network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 1))
+    loss, optimizer = train_a_little(network, X, y)
+    value = loss(network(X.float()), y, phase="inner")
+    value.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+def test_after_training_each_parameter_has_memory_of_its_own(batch):
+    X, y = batch
+    network = torch.nn.Sequential(torch.nn.Linear(5, 1000), torch.nn.Linear(1000, 1))
+    _, optimizer = train_a_little(network, X, y)
+    optimizer.eval()
+    assert all(p.untyped_storage().nbytes() == p.nbytes for p in network.parameters())
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    tensors = [value for value in states if isinstance(value, torch.Tensor)]
+    assert len(tensors) > 10
+    assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in tensors)
+
+
+def test_a_state_that_is_cleared_is_forgotten(batch):
+    X, y = batch
+    ends = []
+    for cleared in (False, True):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = torch.nn.Linear(5, 1)
+        loss, optimizer = train_a_little(network, X, y)
+        if cleared:
+            optimizer.state.clear()
+        for _ in range(4):
+            take_step(network, loss, optimizer, X.float(), y)
+        ends.append(network.weight.detach())
+    assert not torch.equal(*ends)
+
+
+def test_a_lazy_layer_that_is_not_used(batch):
+    X, y = batch
+
+    class Partly(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(5, 1)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("warnings.warn", lambda *_, **__: None)
+                self.unused = torch.nn.LazyLinear(3)
+
+    network = Partly()
+    before = network.weight.detach().clone()
+    train_a_little(network, X, y)
+    assert not torch.equal(network.weight, before)
+
+
+def test_parameters_replaced_between_steps_are_the_ones_that_move(batch):
+    X, y = batch
+    network = torch.nn.Linear(5, 1)
+    loss, optimizer = train_a_little(network, X, y)
+    network.weight.data = torch.full((1, 5), 7.0)
+    take_step(network, loss, optimizer, X.float(), y)
+    assert (network.weight != 7).all()
+    assert ((network.weight - 7).abs() < 2).all()
