@@ -100,11 +100,9 @@ class Pack:
             and all(number == numbers[0] for number in numbers)
         )
 
-    def holds(self, parameters: list[Tensor], states: list[State]) -> bool:
+    def holds(self, parameters: list[Tensor], first_state: State) -> bool:
         """Return whether the pack is still of these parameters, where it put them, and states."""
-        return _places(parameters) == self._places and all(
-            state is own for state, own in zip(states, self._states, strict=True)
-        )
+        return first_state is self._states[0] and _places(parameters) == self._places
 
     def dissolve(self) -> None:
         """Give each parameter memory of its own again, and its state what the pack has for it."""
@@ -147,5 +145,5 @@ class Pack:
         ]
 
 
-def _places(parameters: list[Tensor]) -> list[tuple[int, torch.Size]]:
-    return [(parameter.data_ptr(), parameter.shape) for parameter in parameters]
+def _places(parameters: list[Tensor]) -> list[tuple[int, int]]:
+    return [(parameter.data_ptr(), parameter.numel()) for parameter in parameters]

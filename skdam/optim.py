@@ -483,19 +483,19 @@ class PDSCA(torch.optim.Optimizer):
     def _parts(self, index: int, group: dict[str, Any]) -> list[Part]:
         """Return all of a group that is trained, as one pack if it can be packed."""
         parameters = [parameter for parameter in group["params"] if parameter.requires_grad]
-        states = [self.state[parameter] for parameter in parameters]
         pack = self._packs.get(index)
-        if pack is not None and not pack.holds(parameters, states):
+        if pack is not None:
+            if parameters and pack.holds(parameters, self.state[parameters[0]]):
+                return [pack]
             pack.dissolve()
             del self._packs[index]
-            states = [self.state[parameter] for parameter in parameters]
+        states = [self.state[parameter] for parameter in parameters]
         if index not in self._packs:
             # the exact hypergradient looks at each parameter
             suits = self.hypergradient == "first-order" and Pack.suits(parameters, states)
-            self._packs[index] = Pack(parameters, states) if suits else None
-        pack = self._packs[index]
-        if pack is not None:
-            return [pack]
+            pack = self._packs[index] = Pack(parameters, states) if suits else None
+            if pack is not None:
+                return [pack]
         return [Single(*pair) for pair in zip(parameters, states, strict=True)]
 
     def _parts_with_gradient(self, index: int, group: dict[str, Any]) -> list[Part]:
