@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import get_reusable_executor
 from matplotlib.figure import Figure
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
@@ -105,6 +106,8 @@ def evaluate(job: Job) -> list[Row]:
     start = perf_counter()
     estimator.fit(X, y)
     seconds = perf_counter() - start
+    # joblib's processes wait for more to do, and this one would wait for them
+    get_reusable_executor().shutdown()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / RSS_PER_MIB
     measured = {
         "seconds": round(seconds, 3),
@@ -149,10 +152,17 @@ def plot(results: pd.DataFrame) -> Figure:
     grid = figure.subplots(2, len(axes), squeeze=False, sharex="col")
     for column, axis in zip(grid.T, axes, strict=True):
         for model, rows in results[results["axis"] == axis].groupby("model", sort=False):
-            column[0].loglog(rows["value"], rows["seconds"], "o-", label=str(model))
+            column[0].semilogx(rows["value"], rows["seconds"], "o-", label=str(model))
             beyond = rows["peak_rss_mib"] - rows["data_mib"]
             column[1].semilogx(rows["value"], beyond, "o-", label=str(model))
         column[0].set_title(axis)
+        if axis == "rows":
+            column[0].set_yscale("log")
+        else:
+            column[0].set_ylim(bottom=0)
+            values = sorted(set(results.loc[results["axis"] == axis, "value"]))
+            column[1].set_xticks(values, values, fontsize=7)
+            column[1].minorticks_off()
         column[1].set_ylim(bottom=0)
         column[1].set_xlabel(axis)
     grid[0, 0].set_ylabel("seconds an epoch")

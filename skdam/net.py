@@ -518,12 +518,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         outputs: Tensor | None = None
         start = 0
         for batch, _ in self._scoring_batches(self.get_iterator(dataset)):
-            output = function(_padded(batch))[: len(batch)]
+            end = start + len(batch)
+            output = function(_padded(batch))
             if outputs is None:
                 # at once: parts, joined at the end, would leave gaps in memory
                 outputs = output.new_empty((len(dataset), *output.shape[1:]), device="cpu")
-            outputs[start : start + len(batch)] = output
-            start += len(batch)
+            outputs[start:end] = output[: end - start]
+            start = end
         if outputs is None:
             raise ValueError("there is nothing to score: the iterator has no batches.")
         # a loader may have been told to drop what is left of the last batch
