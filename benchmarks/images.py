@@ -29,7 +29,7 @@ from benchmarks import images_data, images_models, images_report
 from benchmarks.images_data import Part, Split
 from benchmarks.images_models import Function, Training
 from benchmarks.images_report import SCHEMA, Curve
-from benchmarks.runner import comma_list, command_line, run_command
+from benchmarks.runner import comma_list, command_line, report_to_directory, run_command
 from benchmarks.store import Job, Row, read_rows
 
 _N_PROJECTED = 500
@@ -207,14 +207,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
 
 
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out-dir", type=Path, required=True)
-    parser.set_defaults(command=_report)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    return command_line(__doc__, argv, run=_add_run, report=_add_report)
+    return command_line(__doc__, argv, run=_add_run, report=report_to_directory(_report))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from benchmarks import keel_data, models, report
 from benchmarks.measure import fit_and_score
-from benchmarks.runner import comma_list, command_line, run_command
+from benchmarks.runner import comma_list, command_line, report_to_directory, run_command
 from benchmarks.store import Job, Row, Schema, read_rows
 
 N_FOLDS = 5
@@ -75,8 +74,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", type=comma_list, default=["held-out"], help=_SETS)
     parser.add_argument("--models", type=comma_list, help="models (default: all of the file)")
     parser.add_argument("--reference", default="skdam", help="model to compare with the others")
-    parser.add_argument("--out-dir", type=Path, required=True)
-    parser.set_defaults(command=_report)
+    report_to_directory(_report)(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

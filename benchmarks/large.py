@@ -12,7 +12,6 @@ From the repository root::
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +20,12 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from benchmarks import large_data, models
-from benchmarks.measure import fit_and_score
+from benchmarks.measure import fit_and_score, peak_rss_mib
 from benchmarks.report import markdown_table
 from benchmarks.runner import comma_list, command_line, run_command
 from benchmarks.store import Job, Row, Schema, read_rows
 
 MAX_TEST_ROWS = 100_000
-# Linux counts kibibytes, macOS bytes
-RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 SCHEMA = Schema(
     {
         "dataset": str,
@@ -55,8 +52,7 @@ def evaluate(job: Job) -> list[Row]:
         random_state=job.seed,
     )
     scores = fit_and_score(job, X_train, y_train, X_test, y_test)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // RSS_PER_MIB
-    return [job._asdict() | scores | {"peak_rss_mib": peak}]
+    return [job._asdict() | scores | {"peak_rss_mib": int(peak_rss_mib())}]
 
 
 def _run(arguments: argparse.Namespace) -> int:

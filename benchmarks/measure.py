@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -11,6 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import models
 from benchmarks.store import Job, Row
+
+# Linux counts kibibytes, macOS bytes
+_RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
+
+
+def peak_rss_mib() -> float:
+    """Return the most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_PER_MIB
 
 
 def fit_and_score(job: Job, X_train: Any, y_train: Any, X_test: Any, y_test: Any) -> Row:

@@ -93,6 +93,18 @@ def command_line(
     return arguments.command(arguments)
 
 
+def report_to_directory(
+    command: Callable[[argparse.Namespace], int],
+) -> Callable[[argparse.ArgumentParser], None]:
+    """Return what adds the arguments of a report of several files: ``--out-dir``."""
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--out-dir", type=Path, required=True)
+        parser.set_defaults(command=command)
+
+    return add
+
+
 def run_command(
     arguments: argparse.Namespace,
     names: Iterable[str],

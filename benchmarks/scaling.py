@@ -12,7 +12,6 @@ An epoch of each, in a process and with a thread of its own, after a small fit t
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +25,10 @@ from joblib.externals.loky import get_reusable_executor
 from matplotlib.figure import Figure
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
-from benchmarks.large import RSS_PER_MIB
+from benchmarks.measure import peak_rss_mib
 from benchmarks.models import PLAIN_NETWORK
 from benchmarks.report import markdown_table
-from benchmarks.runner import comma_list, command_line, run_command
+from benchmarks.runner import comma_list, command_line, report_to_directory, run_command
 from benchmarks.store import Job, Row, Schema, read_rows
 from skdam import CompositionalAUCClassifier
 
@@ -108,11 +107,10 @@ def evaluate(job: Job) -> list[Row]:
     seconds = perf_counter() - start
     # joblib's processes wait for more to do, and this one would wait for them
     get_reusable_executor().shutdown()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / RSS_PER_MIB
     measured = {
         "seconds": round(seconds, 3),
         "data_mib": round(X.nbytes / 2**20, 1),
-        "peak_rss_mib": round(peak, 1),
+        "peak_rss_mib": round(peak_rss_mib(), 1),
     }
     return [job._asdict() | measured]
 
@@ -211,14 +209,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
 
 
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out-dir", type=Path, required=True)
-    parser.set_defaults(command=_report)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    return command_line(__doc__, argv, run=_add_run, report=_add_report)
+    return command_line(__doc__, argv, run=_add_run, report=report_to_directory(_report))
 
 
 if __name__ == "__main__":

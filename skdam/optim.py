@@ -196,7 +196,7 @@ class PDSCA(torch.optim.Optimizer):
     @property
     def trained_parameters(self) -> list[Tensor]:
         """All parameters that require gradients, ``a`` and ``b`` included."""
-        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        return [parameter for group in self.param_groups for parameter in _trained_in(group)]
 
     @property
     def phases_per_batch(self) -> int:
@@ -452,7 +452,7 @@ class PDSCA(torch.optim.Optimizer):
         for group in self.param_groups:
             if group["auxiliary"]:
                 continue
-            parameters += [parameter for parameter in group["params"] if parameter.requires_grad]
+            parameters += _trained_in(group)
             for parameter in group["params"]:
                 if parameter.grad is not None and "unclipped" in self.state[parameter]:
                     unclipped = self.state[parameter].pop("unclipped")
@@ -482,7 +482,7 @@ class PDSCA(torch.optim.Optimizer):
 
     def _parts(self, index: int, group: dict[str, Any]) -> list[Part]:
         """Return all of a group that is trained, as one pack if it can be packed."""
-        parameters = [parameter for parameter in group["params"] if parameter.requires_grad]
+        parameters = _trained_in(group)
         pack = self._packs.get(index)
         if pack is not None:
             if parameters and pack.holds(parameters, self.state[parameters[0]]):
@@ -507,10 +507,10 @@ class PDSCA(torch.optim.Optimizer):
         if pack is not None:
             pack.dissolve()
             self._packs[index] = None
-        parameters = [p for p in group["params"] if p.requires_grad and p.grad is not None]
-        if any(parameter.grad.is_sparse for parameter in parameters):
+        pairs = [(p, p.grad) for p in _trained_in(group) if p.grad is not None]
+        if any(gradient.is_sparse for _, gradient in pairs):
             raise ValueError("sparse gradients are not supported; use dense embeddings.")
-        return [Single(parameter, self.state[parameter]) for parameter in parameters]
+        return [Single(parameter, self.state[parameter]) for parameter, _ in pairs]
 
     def _unpack(self) -> None:
         """Give each parameter its state back; whoever looks at states or changes them does so."""
@@ -521,6 +521,10 @@ class PDSCA(torch.optim.Optimizer):
 
     def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
+
+
+def _trained_in(group: dict[str, Any]) -> list[Tensor]:
+    return [parameter for parameter in group["params"] if parameter.requires_grad]
 
 
 def _restore_primal(value: Tensor, state: dict[str, Any]) -> None:
