@@ -14,8 +14,6 @@ Phase = Literal["inner", "outer"]
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
 
 _FOCUS = 2.0
-# of logits, targets, a, b and alpha
-_TRAINED = (True, False, True, True, False)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -157,7 +155,38 @@ class AUCMarginLoss(nn.Module):
             If the shapes do not fit each other or ``n_members``.
         """
         logits, targets = self._align(logits, targets)
-        return self._margin_loss(logits, targets)
+        return self._value(self._terms(logits, targets))
+
+    def backward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Do what ``self(logits, targets).backward()`` does, in less time.
+
+        The gradient by the logits is in closed form; from there it is autograd's.
+
+        Parameters
+        ----------
+        logits, targets
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss, detached.
+        """
+        logits, targets = self._align(logits, targets)
+        with torch.no_grad():
+            terms = self._terms(logits, targets)
+            value = self._value(terms)
+            of_logits = torch.ops.aten.sigmoid_backward(terms.weighted, terms.scores)
+            weights = terms.weights
+            of_a_and_b = _plus_product(
+                self.alpha * weights.twice_totals, weights.classes, terms.weighted, -1
+            )
+        if logits.requires_grad:
+            logits.backward(of_logits)
+        for parameter, gradient in zip((self.a, self.b), of_a_and_b.unbind(), strict=True):
+            if parameter.requires_grad:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        return value
 
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
@@ -190,33 +219,18 @@ class AUCMarginLoss(nn.Module):
             logits = logits.to(torch.promote_types(logits.dtype, a.dtype))
         return logits, targets.to(logits.dtype)
 
-    def _margin_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        tensors = logits, targets, self.a, self.b, self.alpha
-        is_usual = (
-            torch.is_grad_enabled()
-            and tuple(tensor.requires_grad for tensor in tensors) == _TRAINED
-            # a compiler fuses the plain form, and what else differentiates needs it
-            and not torch.compiler.is_compiling()
-            and not torch._C._are_functorch_transforms_active()
-            and torch.autograd.forward_ad._current_level < 0
-        )
-        if is_usual:
-            return _MarginLossWithGradient.apply(self, *tensors)
-        return self._plain_margin_loss(*tensors)
-
-    def _plain_margin_loss(
-        self, logits: Tensor, targets: Tensor, a: Tensor, b: Tensor, alpha: Tensor
-    ) -> Tensor:
-        weights = self._weigh(logits, targets)
+    def _terms(self, logits: Tensor, targets: Tensor) -> _Terms:
+        weights = self._weights_of(logits, targets)
         scores = torch.sigmoid(logits)
-        distances = scores - torch.where(weights.is_positive, a, b)
-        compactness = (weights.twice * distances * distances).sum() / 2
-        twice_gaps = (weights.twice_signed * scores).sum(0)
-        return compactness + self._dual_terms(twice_gaps, weights.scale, alpha).sum()
+        dual = torch.stack((self.a, self.b, self.alpha, weights.one))
+        distances = _plus_product(scores, weights.shifts, dual, -1)
+        return _Terms(weights, scores, dual, distances, weights.twice * distances)
 
-    def _dual_terms(self, twice_gaps: Tensor, scale: Tensor | None, alpha: Tensor) -> Tensor:
-        rest = 2 * self.margin - alpha
-        return alpha * (twice_gaps + (rest if scale is None else scale * rest))
+    def _value(self, terms: _Terms) -> Tensor:
+        squares = torch.dot(terms.weighted.flatten(), terms.distances.flatten())
+        slopes = torch.matmul(terms.weights.rest, terms.dual)
+        rest = torch.dot(self.alpha.flatten(), slopes.flatten())
+        return torch.add(rest, squares, alpha=0.5)
 
     @contextmanager
     def keeping_weights(self) -> Iterator[None]:
@@ -241,87 +255,66 @@ class AUCMarginLoss(nn.Module):
 
     def _weigh(self, logits: Tensor, targets: Tensor) -> _Weights:
         is_positive = targets > 0.5
-        n = len(targets)
-        n_positive = is_positive.sum(dtype=logits.dtype)
-        scale = None
+        classes = torch.stack((is_positive, ~is_positive)).to(logits.dtype)
+        n, n_positive = len(targets), classes[0].sum()
+        one = torch.ones_like(n_positive)
+        scale = one
         if self.version == "v2":
             # the weight of an absent class, which is infinite, is that of no example
-            of_positives, of_negatives = 2 / n_positive, 2 / (n - n_positive)
+            of_positives, of_negatives = 1 / n_positive, 1 / (n - n_positive)
         else:
-            p = n_positive / n if self.prior is None else logits.new_tensor(self.prior)
-            of_positives, of_negatives = 2 * (1 - p) / n, 2 * p / n
+            p = n_positive / n if self.prior is None else one * self.prior
+            of_positives, of_negatives = (1 - p) / n, p / n
             scale = p * (1 - p)
+        each = torch.where(is_positive, of_positives, of_negatives)
+        positives, negatives = classes @ each
+        rest = (-2 * positives, 2 * negatives, -positives - negatives - scale)
+        twice, twice_totals = 2 * each, 2 * torch.stack((-positives, negatives))
         if logits.ndim == 2:
-            is_positive = is_positive.unsqueeze(1)
-        nothing = torch.zeros_like(of_positives)
-        positives = torch.where(is_positive, of_positives, nothing)
-        negatives = torch.where(is_positive, nothing, of_negatives)
+            twice, twice_totals = twice.unsqueeze(1), twice_totals.unsqueeze(1)
         return _Weights(
-            is_positive, positives + negatives, negatives - positives, -positives, -negatives, scale
+            twice=twice,
+            twice_totals=twice_totals,
+            classes=classes,
+            shifts=torch.stack((*classes, classes[0] - classes[1], 0 * each), dim=1),
+            rest=torch.stack((*rest, 2 * self.margin * scale)),
+            one=torch.ones_like(self.a),
         )
 
 
 class _Weights(NamedTuple):
-    """Twice the weights of a batch's examples, of shape (batch,) or (batch, 1).
+    r"""What the margin loss needs to know of a batch's targets.
 
-    The sum of the scores times ``twice_signed`` is twice the mean of the negatives less that of
-    the positives, or a multiple of it.
+    With weights :math:`w` of examples that sum to :math:`W_+` and :math:`W_-`, and a shift
+    of scores by :math:`a + \alpha` for positives and :math:`b - \alpha` for negatives, the loss is
+
+    .. math::
+
+        F = \sum_i w_i d_i^2 + \alpha (-2 W_+ a + 2 W_- b - (W_+ + W_- + c) \alpha + 2 c m) ,
+
+    where the distances :math:`d` are those of the shifted scores and :math:`c` is 1 or, in "v1",
+    :math:`p (1 - p)`: an expression with a third of the operations of the definition.
     """
 
-    is_positive: Tensor
-    twice: Tensor
-    twice_signed: Tensor
-    minus_twice_positives: Tensor
-    minus_twice_negatives: Tensor
-    scale: Tensor | None  # of margin and alpha
+    twice: Tensor  # w, of shape (batch,) or (batch, 1), doubled
+    twice_totals: Tensor  # -W+ and W-, of shape (2,) or (2, 1), doubled
+    classes: Tensor  # of shape (2, batch): 1 for positives, 1 for negatives
+    shifts: Tensor  # of shape (batch, 4): what of a, b, alpha and 1 makes the shift
+    rest: Tensor  # of shape (4,): what of a, b, alpha and 1 is multiplied by alpha
+    one: Tensor  # of the shape of a
 
 
-class _MarginLossWithGradient(torch.autograd.Function):
-    """The margin loss, and its gradient in closed form: half of the time of autograd's.
-
-    Where the gradient has to be differentiated in turn, it is that of the plain form.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, loss: AUCMarginLoss, *tensors: Tensor) -> Tensor:
-        logits, targets, a, b, alpha = tensors
-        weights = loss._weights_of(logits, targets)
-        scores = torch.sigmoid(logits)
-        distances = scores - torch.where(weights.is_positive, a, b)
-        weighted = weights.twice * distances
-        twice_gaps = _column_dot(weights.twice_signed, scores)
-        dual = loss._dual_terms(twice_gaps, weights.scale, alpha)
-        value = torch.add(dual, _column_dot(weighted, distances), alpha=0.5)
-        of_scores = torch.addcmul(weighted, weights.twice_signed, alpha)
-        ctx.loss = loss
-        ctx.of_logits = torch.ops.aten.sigmoid_backward(of_scores, scores)
-        ctx.of_a = _column_dot(weights.minus_twice_positives, distances)
-        ctx.of_b = _column_dot(weights.minus_twice_negatives, distances)
-        ctx.save_for_backward(*tensors)
-        return value if value.ndim == 0 else value.sum()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        if torch.is_grad_enabled():
-            logits, targets, a, b, alpha = ctx.saved_tensors
-            value = ctx.loss._plain_margin_loss(logits, targets, a, b, alpha)
-            of_logits, of_a, of_b = torch.autograd.grad(
-                value, (logits, a, b), gradient, create_graph=True
-            )
-            return None, of_logits, None, of_a, of_b, None
-        return (
-            None,
-            ctx.of_logits * gradient,
-            None,
-            ctx.of_a * gradient,
-            ctx.of_b * gradient,
-            None,
-        )
+class _Terms(NamedTuple):
+    weights: _Weights
+    scores: Tensor
+    dual: Tensor  # a, b, alpha and 1
+    distances: Tensor
+    weighted: Tensor  # distances times twice their weights
 
 
-def _column_dot(x: Tensor, y: Tensor) -> Tensor:
-    """Return the sums of the products over the first axis."""
-    return torch.dot(x, y) if y.ndim == 1 else (x * y).sum(0)
+def _plus_product(x: Tensor, matrix: Tensor, y: Tensor, factor: float) -> Tensor:
+    """Return ``x + factor * matrix @ y``."""
+    return (torch.addmv if y.ndim == 1 else torch.addmm)(x, matrix, y, alpha=factor)
 
 
 class CompositionalAUCLoss(AUCMarginLoss):
@@ -401,12 +394,35 @@ class CompositionalAUCLoss(AUCMarginLoss):
         ValueError
             If the shapes or the phase do not fit.
         """
-        logits, targets = self._align(logits, targets)
         if phase == "outer":
-            return self._margin_loss(logits, targets)
+            return super().forward(logits, targets)
         if phase == "inner":
-            return self._classification_loss(logits, targets)
+            return self._classification_loss(*self._align(logits, targets))
         raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
+
+    def backward(self, logits: Tensor, targets: Tensor, phase: Phase) -> Tensor:  # type: ignore[override]
+        """Do what ``self(logits, targets, phase).backward()`` does, in less time.
+
+        Parameters
+        ----------
+        logits, targets, phase
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss, detached.
+
+        Raises
+        ------
+        ValueError
+            If the shapes or the phase do not fit.
+        """
+        if phase == "outer":
+            return super().backward(logits, targets)
+        loss = self(logits, targets, phase=phase)
+        loss.backward()
+        return loss.detach()
 
     def _classification_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if logits.ndim == 1 and self.inner_loss == "cross-entropy":

@@ -221,6 +221,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if self._n_members > 1:
             kwargs["n_members"] = self._n_members
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        self._has_own_loss_ = (
+            type(self.criterion_) is not CompositionalAUCLoss
+            or type(self).get_loss is not CompositionalAUCNet.get_loss
+        )
         return self
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> CompositionalAUCNet:
@@ -377,9 +381,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         # targets may be one tensor if nobody else sees it, to write to it
         criterion = self.criterion_
         is_private = (
-            not self._watched_
-            and type(criterion) is CompositionalAUCLoss
-            and isinstance(criterion.inner_loss, str)
+            not (self._watched_ or self._has_own_loss_) and isinstance(criterion.inner_loss, str)
         )
         batches = whole_batches(
             self._resident_[1], iterator.batch_sampler, device, same_targets=is_private
@@ -439,8 +441,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             logits = self.infer(X, **fit_params)
         if self.precision != "float32":
             logits = logits.float()
-        loss = self.get_loss(logits, y, X=X, training=True)
-        loss.backward()
+        if self._has_own_loss_:
+            loss = self.get_loss(logits, y, X=X, training=True)
+            loss.backward()
+        else:
+            phase = self.optimizer_.phase
+            loss = self.criterion_.backward(logits, self._on_device(y), phase=phase)
         return {"loss": loss, "y_pred": logits}
 
     def get_loss(

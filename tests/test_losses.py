@@ -6,6 +6,9 @@ from skdam import AUCMarginLoss, CompositionalAUCLoss
 from skdam.losses import mean_probability_logit
 
 
+PRIORS = {"v1": {"prior": 0.25}, "v2": {}}
+
+
 @pytest.fixture
 def logits_and_targets():
     generator = torch.Generator().manual_seed(1)
@@ -217,20 +220,50 @@ def test_gradients_of_the_margin_loss_may_be_differentiated(parameters, n_member
 @pytest.mark.parametrize("n_members", [None, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("positives", [0, 3, 8])
-def test_the_gradient_in_closed_form_is_that_of_autograd(parameters, n_members, dtype, positives):
+@pytest.mark.parametrize("phase", ["inner", "outer"])
+def test_backward_is_that_of_autograd(parameters, n_members, dtype, positives, phase):
     generator = torch.Generator().manual_seed(0)
-    shape = (8,) if n_members is None else (8, n_members)
-    logits = torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True)
-    loss = set_dual(AUCMarginLoss(0.7, n_members=n_members, **parameters).to(dtype), 0.6, 0.3, 0.4)
-    targets = (torch.arange(8) < positives).to(dtype)
-    tensors = (logits, targets, loss.a, loss.b, loss.alpha)
-    plain, fast = loss._plain_margin_loss(*tensors), loss(logits, targets)
-    assert "MarginLossWithGradient" in fast.grad_fn.name()
-    torch.testing.assert_close(fast, plain)
-    wanted = (logits, loss.a, loss.b)
-    torch.testing.assert_close(
-        torch.autograd.grad(3 * fast, wanted), torch.autograd.grad(3 * plain, wanted)
-    )
+    shape = (8, n_members or 1)
+    slow, fast = [], []
+    for results in (slow, fast):
+        generator.manual_seed(0)
+        logits = torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True)
+        loss = CompositionalAUCLoss(0.7, n_members=n_members, **parameters).to(dtype)
+        set_dual(loss, 0.6, 0.3, 0.4)
+        targets = torch.arange(8) < positives
+        for _ in range(2):  # gradients add up
+            if results is slow:
+                value = loss(2 * logits, targets, phase)
+                value.backward()
+            else:
+                value = loss.backward(2 * logits, targets, phase)
+        results += [value.detach(), logits.grad, loss.a.grad, loss.b.grad]
+    assert not fast[0].requires_grad
+    torch.testing.assert_close(fast, slow)
+
+
+def test_backward_leaves_alone_what_requires_no_gradient(logits_and_targets):
+    logits, targets = logits_and_targets
+    loss = AUCMarginLoss().to(logits.dtype)
+    loss.a.requires_grad_(False)
+    expected = loss(logits, targets)
+    expected.backward()
+    gradient, loss.b.grad = loss.b.grad, None
+    assert loss.backward(logits, targets) == expected
+    assert loss.a.grad is None
+    torch.testing.assert_close(loss.b.grad, gradient)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_terms_of_an_absent_class_are_left_out(logits_and_targets, version):
+    logits, targets = logits_and_targets
+    logits, targets = logits[targets == 1], targets[targets == 1]
+    loss = set_dual(AUCMarginLoss(version=version, **PRIORS[version]).double(), 0.7, 0.2, 0.4)
+    scores = logits.sigmoid()
+    weight, scale = (0.75, 0.1875) if version == "v1" else (1, 1)
+    expected = weight * ((scores - 0.7) ** 2 - 2 * 0.4 * scores).mean()
+    expected += scale * (2 * 0.4 - 0.4**2)
+    torch.testing.assert_close(loss(logits, targets), expected)
 
 
 def test_whatever_requires_a_gradient_gets_it(logits_and_targets):
