@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.parameter import is_lazy
 
 State = dict[str, Any]
 
 _ALIGNMENT = 64  # bytes, as torch's own allocations have
+_OF_NETWORK = {"inner_point", "inner_square", "inner_count"}
 
 
 class Single:
@@ -20,11 +21,14 @@ class Single:
     ----------
     parameter : Tensor
     state : dict
+    is_of_network : bool
+        Whether it is of the network, not of the loss.
     """
 
-    def __init__(self, parameter: Tensor, state: State) -> None:
+    def __init__(self, parameter: Tensor, state: State, is_of_network: bool) -> None:
         self.value = parameter
         self.state = state
+        self.network = self if is_of_network else None
 
     def load(self) -> bool:
         """Return whether there is a gradient, and a dense one."""
@@ -35,11 +39,50 @@ class Single:
         assert self.value.grad is not None
         return self.value.grad.clamp(-bound, bound)
 
+    def reference(self) -> Tensor:
+        """Return the value that the stage started from."""
+        return _reference(self.value, self.state)
+
     def changed(self) -> None:
         """Say that the value has changed, which autograd knows here."""
 
 
-class Pack:
+class Vector:
+    """Parameters as views of one vector, their gradients likewise, and a state of all."""
+
+    network: Vector | None
+
+    def __init__(
+        self, parameters: list[Tensor], value: Tensor, gradient: Tensor, gradients: list[Tensor]
+    ) -> None:
+        self.value = value
+        self.state: State = {}
+        self._parameters = parameters
+        self._gradient = gradient
+        self._gradients = gradients
+
+    def load(self) -> bool:
+        """Take the gradients as they are now, if all parameters have one, and a dense one."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if len(gradients) < len(self._parameters) or any(g.is_sparse for g in gradients):
+            return False
+        torch._foreach_copy_(self._gradients, gradients)
+        return True
+
+    def gradient(self, bound: float) -> Tensor:
+        """Return the gradients, clipped to [-bound, bound]."""
+        return self._gradient.clamp_(-bound, bound)
+
+    def reference(self) -> Tensor:
+        """Return the values that the stage started from."""
+        return _reference(self.value, self.state)
+
+    def changed(self) -> None:
+        """Say that the value has changed: the parameters do not count what the vector counts."""
+        torch.autograd.graph.increment_version(self._parameters)
+
+
+class Pack(Vector):
     """Parameters as views of one vector, and their gradients and states likewise.
 
     There is one call where there was one for each parameter, which on small tensors costs
@@ -48,102 +91,133 @@ class Pack:
     Parameters
     ----------
     parameters : list of Tensor
+        Those of the network first, then those of the loss.
     states : list of dict
         The state of each. Their entries become the pack's, until :meth:`dissolve`. See
         :meth:`suits`.
+    n_of_network : int
+        How many are of the network.
 
     Attributes
     ----------
     value : Tensor
         The vector.
     state : dict
-        What the states of the parameters held, joined.
+        What the states of all parameters held, joined.
+    network : Vector or None
+        The share of the network, with what only the states of its parameters held.
     """
 
-    def __init__(self, parameters: list[Tensor], states: list[State]) -> None:
-        self._parameters = parameters
-        self._states = states
+    def __init__(self, parameters: list[Tensor], states: list[State], n_of_network: int) -> None:
         multiple = _ALIGNMENT // parameters[0].element_size()
+        self._shapes = [parameter.shape for parameter in parameters]
         self._sizes = [-(-parameter.numel() // multiple) * multiple for parameter in parameters]
-        self.value = self._joined(parameters)
-        for parameter, part in zip(parameters, self._parts(self.value), strict=True):
+        value = self._joined(parameters)
+        gradient = torch.zeros_like(value)
+        super().__init__(parameters, value, gradient, self._parts(gradient))
+        for parameter, part in zip(parameters, self._parts(value), strict=True):
             parameter.data = part
         self._places = _places(parameters)
-        self._gradient = torch.zeros_like(self.value)
-        self._parts_of_gradient = self._parts(self._gradient)
-        self.state = dict(states[0])
-        for key, value in self.state.items():
-            if isinstance(value, Tensor):
-                self.state[key] = self._joined([state[key] for state in states])
+        self._states = states
+        self.network = None
+        if n_of_network == len(parameters):
+            self.network = self
+        elif n_of_network:
+            self.network = _Share(self, n_of_network, sum(self._sizes[:n_of_network]))
+        for key in states[0]:
+            values = [state[key] for state in states if key in state]
+            owner = self if len(values) == len(states) else self.network
+            assert owner is not None
+            owner.state[key] = self._joined(values) if isinstance(values[0], Tensor) else values[0]
         for state in states:
             state.clear()
 
     @staticmethod
-    def suits(parameters: list[Tensor], states: list[State]) -> bool:
+    def suits(parameters: list[Tensor], states: list[State], n_of_network: int) -> bool:
         """Return whether parameters can be packed.
 
         They are of one dtype, on one device, contiguous, and their states have the same
-        entries. They do not share memory: not with each other, as tied ones do, not with other
-        tensors, as those of a recurrent layer on CUDA do, nor with other processes.
+        entries, but for what the inner phase keeps of the network. They do not share memory: not
+        with each other, as tied ones do, not with other tensors, as those of a recurrent layer on
+        CUDA do, nor with other processes.
         """
-        if not parameters or any(is_lazy(parameter) for parameter in parameters):
+        if not parameters:
             return False
         first = parameters[0]
-        numbers = [{k: v for k, v in s.items() if not isinstance(v, Tensor)} for s in states]
+        shared = states[-1].keys()
+        own = states[0].keys() - shared
         return (
             all(p.dtype == first.dtype and p.device == first.device for p in parameters)
             and all(p.is_contiguous() for p in parameters)
             and all(0 < p.nbytes == p.untyped_storage().nbytes() for p in parameters)
             and len({p.data_ptr() for p in parameters}) == len(parameters)
             and not (first.device.type == "cpu" and any(p.is_shared() for p in parameters))
-            and all(state.keys() == states[0].keys() for state in states)
-            and all(number == numbers[0] for number in numbers)
+            and own <= _OF_NETWORK
+            and _agree(states, shared)
+            and _agree(states[:n_of_network], own)
+            and all(len(state) == len(shared) for state in states[n_of_network:])
+            and all(len(state) == len(shared | own) for state in states[:n_of_network])
         )
-
-    def holds(self, parameters: list[Tensor], first_state: State) -> bool:
-        """Return whether the pack is still of these parameters, where it put them, and states."""
-        return first_state is self._states[0] and _places(parameters) == self._places
 
     def dissolve(self) -> None:
         """Give each parameter memory of its own again, and its state what the pack has for it."""
         for parameter, place in zip(self._parameters, self._places, strict=True):
             if _places([parameter]) == [place]:
                 parameter.data = parameter.data.clone()
-        for key, value in self.state.items():
-            values = [value] * len(self._states)
-            if isinstance(value, Tensor):
-                values = [part.clone() for part in self._parts(value)]
-            for state, own in zip(self._states, values, strict=True):
-                state[key] = own
-
-    def load(self) -> bool:
-        """Take the gradients as they are now, if all parameters have one, and a dense one."""
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        if len(gradients) < len(self._parameters) or any(g.is_sparse for g in gradients):
-            return False
-        torch._foreach_copy_(self._parts_of_gradient, gradients)
-        return True
-
-    def gradient(self, bound: float) -> Tensor:
-        """Return the gradients, clipped to [-bound, bound]."""
-        return self._gradient.clamp_(-bound, bound)
-
-    def changed(self) -> None:
-        """Say that the value has changed: the parameters do not count what the vector counts."""
-        torch.autograd.graph.increment_version(self._parameters)
+        for share in {self, self.network or self}:
+            n_states = len(share._parameters)
+            for key, value in share.state.items():
+                values = [value] * n_states
+                if isinstance(value, Tensor):
+                    values = [part.clone() for part in self._parts(value, n_states)]
+                for state, own in zip(self._states[:n_states], values, strict=True):
+                    state[key] = own
 
     def _joined(self, tensors: list[Tensor]) -> Tensor:
         # zeros, as there are gaps between the parts
-        vector = tensors[0].new_zeros(sum(self._sizes))
-        torch._foreach_copy_(self._parts(vector), tensors)
+        vector = tensors[0].new_zeros(sum(self._sizes[: len(tensors)]))
+        torch._foreach_copy_(self._parts(vector, len(tensors)), tensors)
         return vector
 
-    def _parts(self, vector: Tensor) -> list[Tensor]:
+    def _parts(self, vector: Tensor, count: int | None = None) -> list[Tensor]:
+        parts = vector.split(self._sizes[:count])
         return [
-            part[: parameter.numel()].view(parameter.shape)
-            for part, parameter in zip(vector.split(self._sizes), self._parameters, strict=True)
+            part[: shape.numel()].view(shape)
+            for part, shape in zip(parts, self._shapes[:count], strict=True)
         ]
+
+
+class _Share(Vector):
+    """The first parameters of a pack."""
+
+    def __init__(self, pack: Pack, count: int, size: int) -> None:
+        self.network = self
+        super().__init__(
+            pack._parameters[:count],
+            pack.value[:size],
+            pack._gradient[:size],
+            pack._gradients[:count],
+        )
+        self._pack = pack
+
+    def reference(self) -> Tensor:
+        return self._pack.reference()[: len(self.value)]
+
+
+def _reference(value: Tensor, state: State) -> Tensor:
+    if "reference" not in state:
+        state["reference"] = value.clone()
+    return state["reference"]
 
 
 def _places(parameters: list[Tensor]) -> list[tuple[int, int]]:
     return [(parameter.data_ptr(), parameter.numel()) for parameter in parameters]
+
+
+def _agree(states: list[State], keys: Iterable[str]) -> bool:
+    """Return whether all states have these entries, and those that are numbers are the same."""
+    return all(
+        key in state and (isinstance(state[key], Tensor) or state[key] == states[0][key])
+        for key in keys
+        for state in states
+    )

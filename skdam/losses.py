@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -105,6 +105,7 @@ class AUCMarginLoss(nn.Module):
     """
 
     alpha: Tensor
+    _shifts: Tensor
 
     def __init__(
         self,
@@ -133,6 +134,9 @@ class AUCMarginLoss(nn.Module):
         self.a = nn.Parameter(torch.zeros(shape))
         self.b = nn.Parameter(torch.zeros(shape))
         self.register_buffer("alpha", torch.zeros(shape))
+        # the shift of each class in a, b, alpha and 1, see _Weights
+        shifts = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, -1.0, 0.0]])
+        self.register_buffer("_shifts", shifts, persistent=False)
         self._last_weights: tuple[Any, Any, Any] | None = None
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -155,7 +159,9 @@ class AUCMarginLoss(nn.Module):
             If the shapes do not fit each other or ``n_members``.
         """
         logits, targets = self._align(logits, targets)
-        return self._value(self._terms(logits, targets))
+        with _in_full_precision(logits):
+            weights = self._weigh(logits, targets)
+            return self._value(self._terms(logits, weights), weights)
 
     def backward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Do what ``self(logits, targets).backward()`` does, in less time.
@@ -173,11 +179,11 @@ class AUCMarginLoss(nn.Module):
             The loss, detached.
         """
         logits, targets = self._align(logits, targets)
-        with torch.no_grad():
-            terms = self._terms(logits, targets)
-            value = self._value(terms)
+        with torch.no_grad(), _in_full_precision(logits):
+            weights = self._weights_of(logits, targets)
+            terms = self._terms(logits, weights)
+            value = self._value(terms, weights)
             of_logits = torch.ops.aten.sigmoid_backward(terms.weighted, terms.scores)
-            weights = terms.weights
             of_a_and_b = _plus_product(
                 self.alpha * weights.twice_totals, weights.classes, terms.weighted, -1
             )
@@ -185,6 +191,7 @@ class AUCMarginLoss(nn.Module):
             logits.backward(of_logits)
         for parameter, gradient in zip((self.a, self.b), of_a_and_b.unbind(), strict=True):
             if parameter.requires_grad:
+                gradient = gradient.to(parameter.dtype)
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return value
 
@@ -219,18 +226,16 @@ class AUCMarginLoss(nn.Module):
             logits = logits.to(torch.promote_types(logits.dtype, a.dtype))
         return logits, targets.to(logits.dtype)
 
-    def _terms(self, logits: Tensor, targets: Tensor) -> _Terms:
-        weights = self._weights_of(logits, targets)
+    def _terms(self, logits: Tensor, weights: _Weights) -> _Terms:
         scores = torch.sigmoid(logits)
-        dual = torch.stack((self.a, self.b, self.alpha, weights.one))
+        dual = torch.stack((self.a, self.b, self.alpha, weights.one)).to(scores.dtype)
         distances = _plus_product(scores, weights.shifts, dual, -1)
-        return _Terms(weights, scores, dual, distances, weights.twice * distances)
+        return _Terms(scores, dual, distances, weights.twice * distances)
 
-    def _value(self, terms: _Terms) -> Tensor:
+    def _value(self, terms: _Terms, weights: _Weights) -> Tensor:
         squares = torch.dot(terms.weighted.flatten(), terms.distances.flatten())
-        slopes = torch.matmul(terms.weights.rest, terms.dual)
-        rest = torch.dot(self.alpha.flatten(), slopes.flatten())
-        return torch.add(rest, squares, alpha=0.5)
+        rest = self.alpha * torch.matmul(weights.rest, terms.dual)
+        return torch.add(rest.sum() if rest.ndim else rest, squares, alpha=0.5)
 
     @contextmanager
     def keeping_weights(self) -> Iterator[None]:
@@ -254,62 +259,66 @@ class AUCMarginLoss(nn.Module):
         return weights
 
     def _weigh(self, logits: Tensor, targets: Tensor) -> _Weights:
+        dtype = logits.dtype
         is_positive = targets > 0.5
-        classes = torch.stack((is_positive, ~is_positive)).to(logits.dtype)
-        n, n_positive = len(targets), classes[0].sum()
-        one = torch.ones_like(n_positive)
-        scale = one
+        classes = torch.stack((is_positive, ~is_positive)).to(dtype)
+        counts = classes.sum(1)
+        n = len(targets)
+        scale: float | Tensor = 1.0
         if self.version == "v2":
-            # the weight of an absent class, which is infinite, is that of no example
-            of_positives, of_negatives = 1 / n_positive, 1 / (n - n_positive)
+            # an absent class weighs nothing
+            twice = 2 / counts.clamp(min=1)
         else:
-            p = n_positive / n if self.prior is None else one * self.prior
-            of_positives, of_negatives = (1 - p) / n, p / n
+            p = counts[0] / n if self.prior is None else counts.new_tensor(self.prior)
+            twice = torch.stack((1 - p, p)) * (2 / n)
             scale = p * (1 - p)
-        each = torch.where(is_positive, of_positives, of_negatives)
-        positives, negatives = classes @ each
-        rest = (-2 * positives, 2 * negatives, -positives - negatives - scale)
-        twice, twice_totals = 2 * each, 2 * torch.stack((-positives, negatives))
+        shifts = self._shifts.to(dtype)
+        twice_totals = twice * counts * -shifts[:, 2]
+        halved, constant = shifts.new_tensor([[1, 1, 0.5, 0], [0, 0, -1, 2 * self.margin]])
+        rest = halved * (twice_totals @ shifts) + scale * constant
+        twice = twice @ classes
         if logits.ndim == 2:
             twice, twice_totals = twice.unsqueeze(1), twice_totals.unsqueeze(1)
-        return _Weights(
-            twice=twice,
-            twice_totals=twice_totals,
-            classes=classes,
-            shifts=torch.stack((*classes, classes[0] - classes[1], 0 * each), dim=1),
-            rest=torch.stack((*rest, 2 * self.margin * scale)),
-            one=torch.ones_like(self.a),
-        )
+        one = torch.ones_like(self.a)
+        return _Weights(twice, twice_totals, classes, classes.T @ shifts, rest, one)
 
 
 class _Weights(NamedTuple):
     r"""What the margin loss needs to know of a batch's targets.
 
-    With weights :math:`w` of examples that sum to :math:`W_+` and :math:`W_-`, and a shift
-    of scores by :math:`a + \alpha` for positives and :math:`b - \alpha` for negatives, the loss is
+    With weights :math:`w` of examples that sum to :math:`W_+` and :math:`W_-`, and a shift of
+    scores by :math:`a + \alpha` for positives and by :math:`b - \alpha` for negatives, the loss is
 
     .. math::
 
-        F = \sum_i w_i d_i^2 + \alpha (-2 W_+ a + 2 W_- b - (W_+ + W_- + c) \alpha + 2 c m) ,
+        F = \sum_i w_i d_i^2 + \alpha (2 W_- b - 2 W_+ a - (W_+ + W_- + c) \alpha + 2 c m) ,
 
-    where the distances :math:`d` are those of the shifted scores and :math:`c` is 1 or, in "v1",
-    :math:`p (1 - p)`: an expression with a third of the operations of the definition.
+    where :math:`d_i` are the shifted scores and :math:`c` is 1 or, in "v1", :math:`p (1 - p)`.
+    This takes half of the operations of the definition, which on a batch count more than its
+    size does.
     """
 
-    twice: Tensor  # w, of shape (batch,) or (batch, 1), doubled
-    twice_totals: Tensor  # -W+ and W-, of shape (2,) or (2, 1), doubled
-    classes: Tensor  # of shape (2, batch): 1 for positives, 1 for negatives
-    shifts: Tensor  # of shape (batch, 4): what of a, b, alpha and 1 makes the shift
-    rest: Tensor  # of shape (4,): what of a, b, alpha and 1 is multiplied by alpha
+    twice: Tensor  # 2 w, of shape (batch,) or (batch, 1)
+    twice_totals: Tensor  # -2 W+ and 2 W-, of shape (2,) or (2, 1)
+    classes: Tensor  # of shape (2, batch), 1 where an example is of the class
+    shifts: Tensor  # of shape (batch, 4): the shift in a, b, alpha and 1
+    rest: Tensor  # of shape (4,): the factor of alpha in a, b, alpha and 1
     one: Tensor  # of the shape of a
 
 
 class _Terms(NamedTuple):
-    weights: _Weights
     scores: Tensor
     dual: Tensor  # a, b, alpha and 1
     distances: Tensor
     weighted: Tensor  # distances times twice their weights
+
+
+def _in_full_precision(tensor: Tensor) -> Any:
+    """Return the context in which torch.autocast leaves products as they are."""
+    kind = tensor.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def _plus_product(x: Tensor, matrix: Tensor, y: Tensor, factor: float) -> Tensor:

@@ -345,26 +345,32 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         )
         self._set_training(True)
         log = _LossLog(prefix)
-        for batch in self._training_batches(iterator):
-            if self._watched_:
-                self.notify("on_batch_begin", batch=batch, training=True)
-                self._set_training(True)
-            step = step_fn(batch, **fit_params)
-            X = batch[0]
-            losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
-            size = len(X) if isinstance(X, Tensor) else get_len(X)
-            log.add(losses, size)
-            if self._watched_:
-                for name, loss in losses.items():
-                    self.history.record_batch(name, loss.item())
-                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
-                self.history.record_batch(f"{prefix}_batch_size", size)
-                self.notify("on_batch_end", batch=batch, training=True, **step)
+        with self.optimizer_.undisturbed() if self._is_alone else nullcontext():
+            for batch in self._training_batches(iterator):
+                if self._watched_:
+                    self.notify("on_batch_begin", batch=batch, training=True)
+                    self._set_training(True)
+                step = step_fn(batch, **fit_params)
+                X = batch[0]
+                losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
+                size = len(X) if isinstance(X, Tensor) else get_len(X)
+                log.add(losses, size)
+                if self._watched_:
+                    for name, loss in losses.items():
+                        self.history.record_batch(name, loss.item())
+                    self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                    self.history.record_batch(f"{prefix}_batch_size", size)
+                    self.notify("on_batch_end", batch=batch, training=True, **step)
         rows = log.rows()
         if not self._watched_:
             self.history[-1]["batches"].extend(rows)
         self.history.record(f"{prefix}_batch_count", len(rows))
         self._record_losses(rows)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether no code but that of this class runs between the steps of an epoch."""
+        return not self._watched_ and type(self) is CompositionalAUCNet
 
     def _training_batches(self, iterator: Any) -> Iterator[Any]:
         """Yield the batches of an epoch, without the loader where nobody would miss it."""
@@ -381,7 +387,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         # targets may be one tensor if nobody else sees it, to write to it
         criterion = self.criterion_
         is_private = (
-            not (self._watched_ or self._has_own_loss_) and isinstance(criterion.inner_loss, str)
+            self._is_alone and not self._has_own_loss_ and isinstance(criterion.inner_loss, str)
         )
         batches = whole_batches(
             self._resident_[1], iterator.batch_sampler, device, same_targets=is_private

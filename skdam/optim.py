@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from skdam._packing import Pack, Single
+from skdam._packing import Pack, Single, Vector
 
+_OPTIONS = (
+    "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps",
+)  # fmt: skip
 VARIANTS = ("alternating", "lookahead")
 HYPERGRADIENTS = ("first-order", "exact")
 
-Part = Pack | Single
+Options = dict[str, Any]
+Part = Vector | Single
 
 
 class PDSCA(torch.optim.Optimizer):
@@ -145,8 +151,10 @@ class PDSCA(torch.optim.Optimizer):
         self.adaptive = adaptive
         self._steps = 0
         self._at_inner_point = False
-        # None for a group that cannot be packed as things are
-        self._packs: dict[int, Pack | None] = {}
+        self._parts: list[tuple[Options, Part]] | None = None
+        self._parts_are_of: Any = None
+        self._is_undisturbed = False
+        self._can_pack = True
         defaults = {
             "lr": lr,
             "inner_lr": inner_lr,
@@ -250,18 +258,13 @@ class PDSCA(torch.optim.Optimizer):
             with torch.enable_grad():
                 value = closure()
         if self.pretraining:
-            for index, group in enumerate(self.param_groups):
-                if not group["auxiliary"]:
-                    self._outer_step(index, group)
+            self._averaged_step()
         elif self.phase == "outer":
-            self._take_outer_step(inner_loss)
+            self._outer_step(inner_loss)
         elif self.variant == "lookahead":
-            for index, group in enumerate(self.param_groups):
-                self._lookahead_inner_step(index, group)
+            self._lookahead_inner_step()
         else:
-            for index, group in enumerate(self.param_groups):
-                if not group["auxiliary"]:
-                    self._alternating_inner_step(index, group)
+            self._alternating_inner_step()
         self._steps += 1
         return value
 
@@ -316,6 +319,7 @@ class PDSCA(torch.optim.Optimizer):
 
         Weights that were changed in eval mode, by loading others say, are where it starts.
         """
+        self._can_pack = True
         if self._at_inner_point:
             for parameter, state in self._trained():
                 if "primal" not in state:
@@ -376,64 +380,62 @@ class PDSCA(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         names = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
         own = {name: getattr(self, name) for name in names}
-        own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point, "_packs": {}}
+        own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
         self._unpack()
+        own |= {"_parts": None, "_parts_are_of": None, "_can_pack": True, "_is_undisturbed": False}
         return super().__getstate__() | own
 
-    def _take_outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
+    def _outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
         if self.hypergradient == "exact" and inner_loss is None:
             raise ValueError(
                 "hypergradient='exact' needs step(inner_loss=...) in the outer phase: a callable "
                 "that returns the inner loss of the minibatch."
             )
         if self.variant == "lookahead":
-            for index, group in enumerate(self.param_groups):
-                for part in self._parts(index, group):
-                    _restore_primal(part.value, part.state)
+            for _, part in self._all_parts():
+                _restore_primal(part.value, part.state)
         if self.hypergradient == "exact" and inner_loss is not None:
             self._apply_hessian(inner_loss)
-        for index, group in enumerate(self.param_groups):
-            self._outer_step(index, group)
+        self._averaged_step()
         self._dual_step()
 
-    def _alternating_inner_step(self, index: int, group: dict[str, Any]) -> None:
-        for part in self._parts_with_gradient(index, group):
-            step = part.gradient(group["clip_value"])
-            _add_decay(step, part, group)
+    def _alternating_inner_step(self) -> None:
+        for options, part in self._moving_parts(of_network=True):
+            step = part.gradient(options["clip_value"])
+            _add_decay(step, part, options)
             if self.adaptive:
-                step = _over_root(step, step, part.state, "inner", group)
-            part.value.add_(step, alpha=-_inner_lr(group))
-            part.value.copy_(_average(part.state, "inner_point", part.value, group["betas"][0]))
+                step = _over_root(step, step, part.state, "inner", options)
+            part.value.add_(step, alpha=-_inner_lr(options))
+            part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
             part.changed()
 
-    def _lookahead_inner_step(self, index: int, group: dict[str, Any]) -> None:
+    def _lookahead_inner_step(self) -> None:
         # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
-        for part in self._parts(index, group):
+        for _, part in self._all_parts():
             part.state["primal"] = part.value.clone()
-        moving = () if group["auxiliary"] else self._parts_with_gradient(index, group)
-        for part in moving:
+        for options, part in self._moving_parts(of_network=True):
             if self.hypergradient == "exact":
                 assert part.value.grad is not None
-                part.state["unclipped"] = part.value.grad.abs() <= group["clip_value"]
-            part.value.add_(part.gradient(group["clip_value"]), alpha=-_inner_lr(group))
-        for part in self._parts(index, group):
-            part.value.copy_(_average(part.state, "inner_point", part.value, group["betas"][0]))
+                part.state["unclipped"] = part.value.grad.abs() <= options["clip_value"]
+            part.value.add_(part.gradient(options["clip_value"]), alpha=-_inner_lr(options))
+        for options, part in self._all_parts():
+            part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
             part.changed()
 
-    def _outer_step(self, index: int, group: dict[str, Any]) -> None:
-        for part in self._parts_with_gradient(index, group):
-            gradient = part.gradient(group["clip_value"])
+    def _averaged_step(self) -> None:
+        for options, part in self._moving_parts():
+            gradient = part.gradient(options["clip_value"])
             if self.variant == "alternating":
-                _add_decay(gradient, part, group)
-            step = _average(part.state, "gradient", gradient, group["betas"][1])
+                _add_decay(gradient, part, options)
+            step = _average(part.state, "gradient", gradient, options["betas"][1])
             if self.adaptive:
-                step = _over_root(step, gradient, part.state, "outer", group)
+                step = _over_root(step, gradient, part.state, "outer", options)
             if self.variant == "lookahead":
                 # the average has to stay as it is, the gradient has been used
                 step = gradient.copy_(step)
-                _add_decay(step, part, group)
-            part.value.add_(step, alpha=-group["lr"])
-            if group["epoch_decay"]:
+                _add_decay(step, part, options)
+            part.value.add_(step, alpha=-options["lr"])
+            if options["epoch_decay"]:
                 _extend_stage_average(part)
             part.changed()
 
@@ -480,51 +482,97 @@ class PDSCA(torch.optim.Optimizer):
             else:
                 parameter.grad.sub_(product)
 
-    def _parts(self, index: int, group: dict[str, Any]) -> list[Part]:
-        """Return all of a group that is trained, as one pack if it can be packed."""
-        parameters = _trained_in(group)
-        pack = self._packs.get(index)
-        if pack is not None:
-            if parameters and pack.holds(parameters, self.state[parameters[0]]):
-                return [pack]
-            pack.dissolve()
-            del self._packs[index]
-        states = [self.state[parameter] for parameter in parameters]
-        if index not in self._packs:
-            # the exact hypergradient looks at each parameter
-            suits = self.hypergradient == "first-order" and Pack.suits(parameters, states)
-            pack = self._packs[index] = Pack(parameters, states) if suits else None
-            if pack is not None:
-                return [pack]
-        return [Single(*pair) for pair in zip(parameters, states, strict=True)]
-
-    def _parts_with_gradient(self, index: int, group: dict[str, Any]) -> list[Part]:
-        """Return all of a group that is trained and has a gradient."""
-        parts = self._parts(index, group)
-        if all(part.load() for part in parts):
+    def _moving_parts(self, *, of_network: bool = False) -> list[tuple[Options, Part]]:
+        """Return what has a gradient, of all or of the network, each with its options."""
+        parts = self._all_parts()
+        if of_network:
+            parts = [(o, part.network) for o, part in parts if part.network is not None]
+        has_gradient = [part.load() for _, part in parts]
+        if all(has_gradient):
             return parts
-        pack = self._packs[index]
-        if pack is not None:
-            pack.dissolve()
-            self._packs[index] = None
-        pairs = [(p, p.grad) for p in _trained_in(group) if p.grad is not None]
-        if any(gradient.is_sparse for _, gradient in pairs):
+        if self._can_pack:
+            self._can_pack = False
+            self._unpack()
+            return self._moving_parts(of_network=of_network)
+        gradients = [part.value.grad for _, part in parts]
+        if any(gradient is not None and gradient.is_sparse for gradient in gradients):
             raise ValueError("sparse gradients are not supported; use dense embeddings.")
-        return [Single(parameter, self.state[parameter]) for parameter, _ in pairs]
+        return [pair for pair, has in zip(parts, has_gradient, strict=True) if has]
+
+    def _all_parts(self) -> list[tuple[Options, Part]]:
+        """Return all that is trained, packed where that can be, each with its options."""
+        parts = self._parts
+        if parts is None or not (self._is_undisturbed or self._layout() == self._parts_are_of):
+            self._unpack()
+            parts = [part for groups in self._alike_groups() for part in self._parted(groups)]
+            self._parts, self._parts_are_of = parts, self._layout()
+        return parts
+
+    def _alike_groups(self) -> list[list[Options]]:
+        """Return the groups that are trained, those of equal options together."""
+        alike: list[list[Options]] = []
+        for group in sorted(self.param_groups, key=lambda group: group["auxiliary"]):
+            if self.pretraining and group["auxiliary"]:
+                continue
+            for others in alike:
+                if all(group[name] == others[0][name] for name in _OPTIONS):
+                    others.append(group)
+                    break
+            else:
+                alike.append([group])
+        return alike
+
+    def _layout(self) -> list[list[tuple[int, ...]]]:
+        """Return what parts depend on: which parameters, where they and their states are."""
+        return [
+            [
+                (id(parameter), parameter.data_ptr(), id(self.state[parameter]))
+                for group in groups
+                for parameter in _trained_in(group)
+            ]
+            for groups in self._alike_groups()
+        ]
+
+    def _parted(self, groups: list[Options]) -> list[tuple[Options, Part]]:
+        parameters = [parameter for group in groups for parameter in _trained_in(group)]
+        states = [self.state[parameter] for parameter in parameters]
+        n_of_network = sum(len(_trained_in(g)) for g in groups if not g["auxiliary"])
+        # the exact hypergradient looks at each parameter
+        can_pack = self._can_pack and self.hypergradient == "first-order"
+        if can_pack and Pack.suits(parameters, states, n_of_network):
+            return [(groups[0], Pack(parameters, states, n_of_network))]
+        if len(groups) > 1:
+            return [pair for group in groups for pair in self._parted([group])]
+        return [
+            (groups[0], Single(parameter, state, n_of_network > 0))
+            for parameter, state in zip(parameters, states, strict=True)
+        ]
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Spare each step to look whether something else than steps has changed anything.
+
+        Of the parameters, values may change, but in place; gradients come and go.
+        """
+        self._is_undisturbed = True
+        try:
+            yield
+        finally:
+            self._is_undisturbed = False
 
     def _unpack(self) -> None:
         """Give each parameter its state back; whoever looks at states or changes them does so."""
-        for pack in self._packs.values():
-            if pack is not None:
-                pack.dissolve()
-        self._packs.clear()
+        for _, part in self._parts or ():
+            if isinstance(part, Pack):
+                part.dissolve()
+        self._parts = None
 
     def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
 
 
 def _trained_in(group: dict[str, Any]) -> list[Tensor]:
-    return [parameter for parameter in group["params"] if parameter.requires_grad]
+    return [p for p in group["params"] if p.requires_grad and not is_lazy(p)]
 
 
 def _restore_primal(value: Tensor, state: dict[str, Any]) -> None:
@@ -532,18 +580,16 @@ def _restore_primal(value: Tensor, state: dict[str, Any]) -> None:
         value.copy_(state.pop("primal"))
 
 
-def _inner_lr(group: dict[str, Any]) -> float:
-    return group["lr"] if group["inner_lr"] is None else group["inner_lr"]
+def _inner_lr(options: Options) -> float:
+    return options["lr"] if options["inner_lr"] is None else options["inner_lr"]
 
 
-def _add_decay(step: Tensor, part: Part, group: dict[str, Any]) -> None:
+def _add_decay(step: Tensor, part: Part, options: Options) -> None:
     """Add ``epoch_decay * (v - v_ref) + weight_decay * v``."""
-    epoch_decay = group["epoch_decay"]
-    step.add_(part.value, alpha=group["weight_decay"] + epoch_decay)
+    epoch_decay = options["epoch_decay"]
+    step.add_(part.value, alpha=options["weight_decay"] + epoch_decay)
     if epoch_decay:
-        if "reference" not in part.state:
-            part.state["reference"] = part.value.clone()
-        step.add_(part.state["reference"], alpha=-epoch_decay)
+        step.add_(part.reference(), alpha=-epoch_decay)
 
 
 def _average(state: dict[str, Any], key: str, value: Tensor, beta: float) -> Tensor:
@@ -556,17 +602,17 @@ def _average(state: dict[str, Any], key: str, value: Tensor, beta: float) -> Ten
 
 
 def _over_root(
-    step: Tensor, gradient: Tensor, state: dict[str, Any], phase: str, group: dict[str, Any]
+    step: Tensor, gradient: Tensor, state: dict[str, Any], phase: str, options: Options
 ) -> Tensor:
     """Divide by the root of the bias-corrected average of squared gradients."""
     square, count = f"{phase}_square", f"{phase}_count"
-    keep = 1 - group["beta2"]
+    keep = 1 - options["beta2"]
     if square not in state:
         state[square] = torch.zeros_like(gradient)
         state[count] = 0
     state[count] += 1
-    state[square].mul_(keep).addcmul_(gradient, gradient, value=group["beta2"])
-    root = (state[square] / (1 - keep ** state[count])).sqrt_().add_(group["eps"])
+    state[square].mul_(keep).addcmul_(gradient, gradient, value=options["beta2"])
+    root = (state[square] / (1 - keep ** state[count])).sqrt_().add_(options["eps"])
     return step / root
 
 

@@ -5,7 +5,6 @@ import torch
 from skdam import AUCMarginLoss, CompositionalAUCLoss
 from skdam.losses import mean_probability_logit
 
-
 PRIORS = {"v1": {"prior": 0.25}, "v2": {}}
 
 
@@ -308,3 +307,30 @@ def test_targets_may_change_in_any_way_between_calls_and_are_not_kept():
         loss(logits, changed)
         changed.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
         assert loss(logits, changed) == AUCMarginLoss()(logits, changed)
+
+
+@pytest.mark.parametrize("n_members", [None, 3])
+def test_autocast_does_not_reach_the_margin_loss(n_members):
+    """The differences of a, b and alpha need all digits."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (64,) if n_members is None else (64, n_members)
+    logits = torch.randn(shape, generator=generator, requires_grad=True)
+    targets = torch.arange(64) % 3 == 0
+    loss = set_dual(AUCMarginLoss(n_members=n_members), 0.61803, 0.31831, 0.71828)
+    expected = loss(logits, targets)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(logits, targets) == expected
+        torch.testing.assert_close(loss.backward(logits, targets), expected.detach())
+    torch.testing.assert_close(logits.grad, gradient)
+
+
+def test_logits_of_more_digits_than_the_loss(logits_and_targets):
+    logits, targets = logits_and_targets
+    logits.requires_grad_()
+    loss = set_dual(AUCMarginLoss(), 0.5, 0.25, 0.75)
+    assert loss.backward(logits, targets).dtype == torch.float64
+    assert logits.grad.dtype == torch.float64
+    assert loss.a.grad.dtype == torch.float32
+    expected = set_dual(AUCMarginLoss().double(), 0.5, 0.25, 0.75)(logits, targets)
+    torch.testing.assert_close(loss(logits, targets), expected)

@@ -37,14 +37,20 @@ class PhaseCounter(Callback):
 
     def on_train_begin(self, net, **kwargs):
         self.phases = []
-        wrapped = net.criterion_.forward
+        forward, backward = net.criterion_.forward, net.criterion_.backward
 
-        def forward(logits, targets, phase):
+        def counted_forward(logits, targets, phase):
             if torch.is_grad_enabled():
                 self.phases.append(phase[0])
-            return wrapped(logits, targets, phase)
+            return forward(logits, targets, phase)
 
-        net.criterion_.forward = forward
+        def counted_backward(logits, targets, phase):
+            if phase == "outer":  # the inner one calls forward
+                self.phases.append(phase[0])
+            return backward(logits, targets, phase)
+
+        net.criterion_.forward = counted_forward
+        net.criterion_.backward = counted_backward
 
     def __str__(self):
         return "".join(self.phases)
