@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -134,15 +135,12 @@ class TabularMLP(nn.Module):
             seen = [torch.randperm(n_features)[:n_seen] for _ in range(n_perceptrons)]
         self.register_buffer("features", torch.stack(seen))
         sizes = (len(seen[0]) * (1 if encoding is None else 1 + n_bins), *sizes)
+        linear = nn.Linear if n_members == 1 else partial(MemberLinear, n_perceptrons)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             # dropout also where it is 0, so that a state dict fits any rate
-            layers += [
-                MemberLinear(n_perceptrons, n_in, n_out),
-                ACTIVATIONS[activation](),
-                Dropout(dropout),
-            ]
-        self.layers = nn.Sequential(*layers, MemberLinear(n_perceptrons, sizes[-1], 1))
+            layers += [linear(n_in, n_out), ACTIVATIONS[activation](), Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, linear(sizes[-1], 1))
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
@@ -182,7 +180,7 @@ class TabularMLP(nn.Module):
         Z = self.standardise(X)
         logits = self.layers(self._inputs(X, Z)).squeeze(-1)
         if self.n_members == 1:
-            return logits.squeeze(0)
+            return logits
         if self.kernel_machine is not None:
             logits = torch.cat([logits, self.kernel_machine(Z).unsqueeze(0)])
         return logits.T
@@ -200,19 +198,28 @@ class TabularMLP(nn.Module):
             The last hidden layer of each perceptron, then the features of the kernel machine.
         """
         Z = self.standardise(X)
-        hidden = self.layers[:-1](self._inputs(X, Z)).transpose(0, 1).flatten(1)
+        hidden = self.layers[:-1](self._inputs(X, Z))
+        if self.n_members == 1:
+            return hidden
+        hidden = hidden.transpose(0, 1).flatten(1)
         if self.kernel_machine is None:
             return hidden
         return torch.cat([hidden, self.kernel_machine.embed(Z)], 1)
 
     def _inputs(self, X: Tensor, Z: Tensor) -> Tensor:
-        """Return (n_perceptrons, n, n_inputs) inputs, of X and of Z, which is X standardised."""
+        """Return the perceptrons' inputs, of X and of Z, which is X standardised.
+
+        They are of shape (n_perceptrons, n, n_inputs) or, if there is one member, (n, n_inputs).
+        """
+        if self.n_members == 1 and self.encode is None:
+            return Z
         columns = Z.T.unsqueeze(1)
         if self.encode is not None:
             # of X: one far outlier would take the digits of a standardised column
             columns = torch.cat([columns, self.encode(X).permute(1, 2, 0)], 1)
-        if self.n_members > 1:
-            columns = columns.index_select(0, self.features.flatten())
+        if self.n_members == 1:
+            return columns.flatten(0, 1).T
+        columns = columns.index_select(0, self.features.flatten())
         n_members = len(self.features)
         n_inputs = columns.shape[0] * columns.shape[1] // n_members
         return columns.reshape(n_members, n_inputs, len(X)).transpose(1, 2)
