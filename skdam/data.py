@@ -24,6 +24,7 @@ from torch.utils.data import (
 from skdam.sampling import StratifiedBatchSampler
 
 _INFERENCE_ELEMENTS = 2**20
+_SELECTED_ELEMENTS = 2**18
 _STATISTICS_ELEMENTS = 2**26
 _STATISTICS_EXAMPLES = 10_000
 _WORKER_PARAMETERS = {
@@ -230,18 +231,19 @@ def _is_on(X: Tensor, device: torch.device) -> bool:
 
 
 def whole_batches(
-    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, same_targets: bool
+    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, is_private: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of an epoch of data in memory, each selected in one go, on a device.
+    """Yield the batches of an epoch of data in memory, selected in one go, on a device.
 
     Parameters
     ----------
     dataset : InMemoryDataset or Subset of one
     sampler : StratifiedBatchSampler
     device : torch.device
-    same_targets : bool
-        Whether all batches get one tensor of targets. They are alike: the sampler puts as many
-        positives first, then as many negatives.
+    is_private : bool
+        Whether nobody looks at targets or at the sampler before the end. Small batches are then
+        selected many at a time, and all get one tensor of targets. They are alike: the sampler
+        puts as many positives first, then as many negatives.
     """
     rows = None
     while isinstance(dataset, Subset):
@@ -251,15 +253,22 @@ def whole_batches(
     X, y = dataset.X, dataset.y
     if rows is not None:
         rows = rows.to(X.device)
+    batch_size = sampler.n_positive + sampler.n_negative
+    n_together = 1
+    if is_private:
+        n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
     targets = None
-    for batch in sampler.epoch(X.device):
-        index = batch if rows is None else rows[batch]
-        if targets is None or not same_targets:
-            targets = y.index_select(0, index).to(device)
-        batch = X.index_select(0, index)
-        if device.type == "cuda" and batch.device.type == "cpu":
-            batch = batch.pin_memory().to(device, non_blocking=True)
-        yield batch, targets
+    for block in sampler.epoch(X.device, n_together):
+        index = block.flatten()
+        if rows is not None:
+            index = rows[index]
+        if targets is None or not is_private:
+            targets = y.index_select(0, index[:batch_size]).to(device)
+        selected = X.index_select(0, index)
+        if device.type == "cuda" and selected.device.type == "cpu":
+            selected = selected.pin_memory().to(device, non_blocking=True)
+        for batch in selected.split(batch_size):
+            yield batch, targets
 
 
 def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

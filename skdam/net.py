@@ -201,6 +201,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._check_schedule()
         self.first_epoch_ = 0
         self._watched_ = True
+        self._places_of_buffers_: list[tuple[dict[str, Any], str]] | None = None
         self._copies_of_buffers_: list[Tensor] = []
         self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
@@ -344,6 +345,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             _looks_at_batches(callback, Callback) for _, callback in self.callbacks_
         )
         self._set_training(True)
+        self._places_of_buffers_ = None
         log = _LossLog(prefix)
         with self.optimizer_.undisturbed() if self._is_alone else nullcontext():
             for batch in self._training_batches(iterator):
@@ -390,7 +392,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self._is_alone and not self._has_own_loss_ and isinstance(criterion.inner_loss, str)
         )
         batches = whole_batches(
-            self._resident_[1], iterator.batch_sampler, device, same_targets=is_private
+            self._resident_[1], iterator.batch_sampler, device, is_private=is_private
         )
         with criterion.keeping_weights() if is_private else nullcontext():
             yield from batches
@@ -704,12 +706,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
         """Undo what happens to the module's buffers."""
-        places = [
-            (module._buffers, name)
-            for module in self.module_.modules()
-            for name, buffer in module._buffers.items()
-            if buffer is not None
-        ]
+        if self._places_of_buffers_ is None or not self._is_alone:
+            self._places_of_buffers_ = [
+                (module._buffers, name)
+                for module in self.module_.modules()
+                for name in module._buffers
+            ]
+        places = [(b, name) for b, name in self._places_of_buffers_ if b.get(name) is not None]
         before = [buffers[name] for buffers, name in places]
         copies = self._copies_of_buffers_
         if [(c.shape, c.dtype, c.device) for c in copies] == [

@@ -93,11 +93,17 @@ class StratifiedBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches of an epoch, or what a loaded state leaves of one."""
-        for batch in self.epoch():
-            yield batch.tolist()
+        for block in self.epoch():
+            yield from block.tolist()
 
-    def epoch(self, device: torch.device | str = "cpu") -> Iterator[torch.Tensor]:
-        """Yield the batches of an epoch as tensors of indices, put on a device all at once."""
+    def epoch(
+        self, device: torch.device | str = "cpu", n_together: int = 1
+    ) -> Iterator[torch.Tensor]:
+        """Yield the batches of an epoch as tensors of indices, put on a device all at once.
+
+        They come ``n_together`` at a time, as rows of a tensor; what is left at the end are
+        fewer.
+        """
         self._epoch_start = self._snapshot()
         batches = np.hstack(
             [
@@ -107,9 +113,10 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         )
         on_device = torch.from_numpy(batches).to(device)
         start, self._n_skipped = self._n_skipped, 0
-        for index in range(start, self._n_batches):
-            self._n_yielded = index + 1
-            yield on_device[index]
+        for index in range(start, self._n_batches, n_together):
+            block = on_device[index : index + n_together]
+            self._n_yielded = index + len(block)
+            yield block
         self._epoch_start = self._snapshot()
         self._n_yielded = 0
 
