@@ -37,7 +37,7 @@ class CompiledGradients:
         options: Mapping[str, Any],
     ) -> None:
         def function(phase: str) -> Callable[..., Any]:
-            def gradients(X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
+            def gradients(X: Tensor, y: Any, parameters: list[Tensor]) -> Any:
                 with context():
                     logits = module(X)
                 loss = criterion(logits, y, phase=phase)
@@ -57,11 +57,11 @@ class CompiledGradients:
         self._traced: set[Any] = set()
 
     def __call__(
-        self, X: Tensor, y: Tensor, phase: str, parameters: list[Tensor]
+        self, X: Tensor, y: Any, phase: str, parameters: list[Tensor]
     ) -> tuple[Tensor, Tensor] | None:
         """Give parameters their gradients, and return loss and logits, or None if it fails."""
         function = self._functions[phase]
-        key = (phase, X.shape, X.dtype, len(parameters))
+        key = (phase, X.shape, X.dtype, type(y), len(parameters))
         try:
             if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
                 raise RuntimeError(f"torch {torch.__version__} is too old to compile gradients.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -134,20 +134,19 @@ class AUCMarginLoss(nn.Module):
         self.a = nn.Parameter(torch.zeros(shape))
         self.b = nn.Parameter(torch.zeros(shape))
         self.register_buffer("alpha", torch.zeros(shape))
-        # the shift of each class in a, b, alpha and 1, see _Weights
+        # the shift of each class in a, b, alpha and 1, see PreparedTargets
         shifts = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, -1.0, 0.0]])
         self.register_buffer("_shifts", shifts, persistent=False)
-        self._last_weights: tuple[Any, Any, Any] | None = None
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor | PreparedTargets) -> Tensor:
         """Return the loss of a batch.
 
         Parameters
         ----------
         logits : Tensor of shape (batch,), (batch, 1) or (batch, n_members)
             Raw outputs of the network; the sigmoid is applied here.
-        targets : Tensor of shape (batch,) or (batch, 1)
-            0 or 1, of any dtype.
+        targets : Tensor of shape (batch,) or (batch, 1), or PreparedTargets
+            0 or 1, of any dtype, or what :meth:`prepare` made of them.
 
         Returns
         -------
@@ -160,10 +159,10 @@ class AUCMarginLoss(nn.Module):
         """
         logits, targets = self._align(logits, targets)
         with _in_full_precision(logits):
-            weights = self._weigh(logits, targets)
-            return self._value(self._terms(logits, weights), weights)
+            prepared = self._prepared(targets)
+            return self._value(self._terms(logits, prepared), prepared)
 
-    def backward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def backward(self, logits: Tensor, targets: Tensor | PreparedTargets) -> Tensor:
         """Do what ``self(logits, targets).backward()`` does, in less time.
 
         The gradient by the logits is in closed form; from there it is autograd's.
@@ -180,12 +179,12 @@ class AUCMarginLoss(nn.Module):
         """
         logits, targets = self._align(logits, targets)
         with torch.no_grad(), _in_full_precision(logits):
-            weights = self._weights_of(logits, targets)
-            terms = self._terms(logits, weights)
-            value = self._value(terms, weights)
+            prepared = self._prepared(targets)
+            terms = self._terms(logits, prepared)
+            value = self._value(terms, prepared)
             of_logits = torch.ops.aten.sigmoid_backward(terms.weighted, terms.scores)
             of_a_and_b = _plus_product(
-                self.alpha * weights.twice_totals, weights.classes, terms.weighted, -1
+                self.alpha * prepared.twice_totals, prepared.classes, terms.weighted, -1
             )
         if logits.requires_grad:
             logits.backward(of_logits)
@@ -195,73 +194,72 @@ class AUCMarginLoss(nn.Module):
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return value
 
+    def prepare(self, targets: Tensor) -> PreparedTargets:
+        """Return targets with all that the loss derives from them.
+
+        To be passed instead of them with batches that have the same, as those of
+        :class:`~skdam.StratifiedBatchSampler` have: it puts the positives first.
+
+        Parameters
+        ----------
+        targets : Tensor of shape (batch,) or (batch, 1)
+            0 or 1, of any dtype.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit.
+        """
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            targets = targets.squeeze(1)
+        if targets.ndim != 1:
+            raise ValueError(f"targets must have shape (batch,), got {tuple(targets.shape)}.")
+        return self._prepared(targets.to(self.a.dtype))
+
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
         return f"margin={self.margin}, version={self.version!r}, n_members={self.n_members}"
 
-    def _align(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _align(
+        self, logits: Tensor, targets: Tensor | PreparedTargets
+    ) -> tuple[Tensor, Tensor | PreparedTargets]:
         a = self.a
-        shape = logits.shape
-        if (
-            a.ndim == 0
-            and targets.shape == shape
-            and len(shape) == 1
-            and (logits.dtype == targets.dtype == a.dtype)
-        ):
-            return logits, targets  # as it is in training, where time counts
         if logits.ndim == 2 and logits.shape[1] == 1 and self.n_members is None:
             logits = logits.squeeze(1)
         if logits.ndim == 0 or logits.shape[1:] != a.shape:
             wanted = "(batch,)" if self.n_members is None else f"(batch, {self.n_members})"
             raise ValueError(f"logits must have shape {wanted}, got {tuple(logits.shape)}.")
-        if targets.ndim == 2 and targets.shape[1] == 1:
-            targets = targets.squeeze(1)
-        if targets.shape != logits.shape[:1]:
-            raise ValueError(
-                f"targets must have shape ({logits.shape[0]},) as the logits' first axis, "
-                f"got {tuple(targets.shape)}."
-            )
         if logits.dtype != a.dtype:
             # half precision would lose the differences of a, b and alpha
             logits = logits.to(torch.promote_types(logits.dtype, a.dtype))
-        return logits, targets.to(logits.dtype)
+        plain = targets.targets if isinstance(targets, PreparedTargets) else targets
+        if plain.ndim == 2 and plain.shape[1] == 1:
+            plain = plain.squeeze(1)
+        if plain.shape != logits.shape[:1]:
+            raise ValueError(
+                f"targets must have shape ({logits.shape[0]},) as the logits' first axis, "
+                f"got {tuple(plain.shape)}."
+            )
+        if isinstance(targets, PreparedTargets) and plain.dtype == logits.dtype:
+            return logits, targets
+        return logits, plain.to(logits.dtype)
 
-    def _terms(self, logits: Tensor, weights: _Weights) -> _Terms:
+    def _terms(self, logits: Tensor, prepared: PreparedTargets) -> _Terms:
         scores = torch.sigmoid(logits)
-        dual = torch.stack((self.a, self.b, self.alpha, weights.one)).to(scores.dtype)
-        distances = _plus_product(scores, weights.shifts, dual, -1)
-        return _Terms(scores, dual, distances, weights.twice * distances)
+        dual = torch.stack((self.a, self.b, self.alpha, prepared.one)).to(scores.dtype)
+        distances = _plus_product(scores, prepared.shifts, dual, -1)
+        return _Terms(scores, dual, distances, prepared.twice * distances)
 
-    def _value(self, terms: _Terms, weights: _Weights) -> Tensor:
+    def _value(self, terms: _Terms, prepared: PreparedTargets) -> Tensor:
         squares = torch.dot(terms.weighted.flatten(), terms.distances.flatten())
-        rest = self.alpha * torch.matmul(weights.rest, terms.dual)
+        rest = self.alpha * torch.matmul(prepared.rest, terms.dual)
         return torch.add(rest.sum() if rest.ndim else rest, squares, alpha=0.5)
 
-    @contextmanager
-    def keeping_weights(self) -> Iterator[None]:
-        """Derive the weights of examples once for all batches that have the same targets.
-
-        The same is the same tensor, to which nothing was written by its own methods.
-        """
-        self._last_weights = (None, None, None)
-        try:
-            yield
-        finally:
-            self._last_weights = None
-
-    def _weights_of(self, logits: Tensor, targets: Tensor) -> _Weights:
-        if self._last_weights is None:
-            return self._weigh(logits, targets)
-        same, version, weights = self._last_weights
-        if same is not targets or version != targets._version:
-            weights = self._weigh(logits, targets)
-            self._last_weights = (targets, targets._version, weights)
-        return weights
-
-    def _weigh(self, logits: Tensor, targets: Tensor) -> _Weights:
-        dtype = logits.dtype
+    def _prepared(self, targets: Tensor | PreparedTargets) -> PreparedTargets:
+        if isinstance(targets, PreparedTargets):
+            return targets
         is_positive = targets > 0.5
-        classes = torch.stack((is_positive, ~is_positive)).to(dtype)
+        classes = torch.stack((is_positive, ~is_positive)).to(targets.dtype)
         counts = classes.sum(1)
         n = len(targets)
         scale: float | Tensor = 1.0
@@ -272,19 +270,26 @@ class AUCMarginLoss(nn.Module):
             p = counts[0] / n if self.prior is None else counts.new_tensor(self.prior)
             twice = torch.stack((1 - p, p)) * (2 / n)
             scale = p * (1 - p)
-        shifts = self._shifts.to(dtype)
+        shifts = self._shifts.to(targets.dtype)
         twice_totals = twice * counts * -shifts[:, 2]
         halved, constant = shifts.new_tensor([[1, 1, 0.5, 0], [0, 0, -1, 2 * self.margin]])
         rest = halved * (twice_totals @ shifts) + scale * constant
         twice = twice @ classes
-        if logits.ndim == 2:
+        if self.a.ndim:
             twice, twice_totals = twice.unsqueeze(1), twice_totals.unsqueeze(1)
-        one = torch.ones_like(self.a)
-        return _Weights(twice, twice_totals, classes, classes.T @ shifts, rest, one)
+        return PreparedTargets(
+            targets=targets,
+            classes=classes,
+            twice=twice,
+            twice_totals=twice_totals,
+            shifts=classes.T @ shifts,
+            rest=rest,
+            one=torch.ones_like(self.a),
+        )
 
 
-class _Weights(NamedTuple):
-    r"""What the margin loss needs to know of a batch's targets.
+class PreparedTargets(NamedTuple):
+    r"""Targets, and what the margin loss needs to know of them.
 
     With weights :math:`w` of examples that sum to :math:`W_+` and :math:`W_-`, and a shift of
     scores by :math:`a + \alpha` for positives and by :math:`b - \alpha` for negatives, the loss is
@@ -298,9 +303,10 @@ class _Weights(NamedTuple):
     size does.
     """
 
+    targets: Tensor  # of shape (batch,)
+    classes: Tensor  # of shape (2, batch), 1 where an example is of the class
     twice: Tensor  # 2 w, of shape (batch,) or (batch, 1)
     twice_totals: Tensor  # -2 W+ and 2 W-, of shape (2,) or (2, 1)
-    classes: Tensor  # of shape (2, batch), 1 where an example is of the class
     shifts: Tensor  # of shape (batch, 4): the shift in a, b, alpha and 1
     rest: Tensor  # of shape (4,): the factor of alpha in a, b, alpha and 1
     one: Tensor  # of the shape of a
@@ -383,7 +389,7 @@ class CompositionalAUCLoss(AUCMarginLoss):
             )
         self.inner_loss = inner_loss
 
-    def forward(self, logits: Tensor, targets: Tensor, phase: Phase) -> Tensor:  # type: ignore[override]
+    def forward(self, logits: Tensor, targets: Tensor | PreparedTargets, phase: Phase) -> Tensor:  # type: ignore[override]
         """Return the loss of a batch in one of the two phases.
 
         Parameters
@@ -406,10 +412,13 @@ class CompositionalAUCLoss(AUCMarginLoss):
         if phase == "outer":
             return super().forward(logits, targets)
         if phase == "inner":
-            return self._classification_loss(*self._align(logits, targets))
+            logits, targets = self._align(logits, targets)
+            if isinstance(targets, PreparedTargets):
+                targets = targets.targets
+            return self._classification_loss(logits, targets)
         raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
 
-    def backward(self, logits: Tensor, targets: Tensor, phase: Phase) -> Tensor:  # type: ignore[override]
+    def backward(self, logits: Tensor, targets: Tensor | PreparedTargets, phase: Phase) -> Tensor:  # type: ignore[override]
         """Do what ``self(logits, targets, phase).backward()`` does, in less time.
 
         Parameters

@@ -40,7 +40,7 @@ from skdam.data import (
     take,
     whole_batches,
 )
-from skdam.losses import CompositionalAUCLoss, mean_probability_logit
+from skdam.losses import CompositionalAUCLoss, PreparedTargets, mean_probability_logit
 from skdam.optim import PDSCA
 from skdam.sampling import StratifiedBatchSampler
 
@@ -386,16 +386,20 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if self._resident_ is None or self._resident_[0] is not iterator:
             dataset = resident(iterator.dataset, device, self.data_on_device)
             self._resident_ = (iterator, dataset)
-        # targets may be one tensor if nobody else sees it, to write to it
         criterion = self.criterion_
         is_private = (
             self._is_alone and not self._has_own_loss_ and isinstance(criterion.inner_loss, str)
         )
-        batches = whole_batches(
+        prepared = None
+        for X, y in whole_batches(
             self._resident_[1], iterator.batch_sampler, device, is_private=is_private
-        )
-        with criterion.keeping_weights() if is_private else nullcontext():
-            yield from batches
+        ):
+            if is_private:
+                # all batches have the same targets
+                prepared = criterion.prepare(y) if prepared is None else prepared
+                yield X, prepared
+            else:
+                yield X, y
 
     def _scoring_batches(self, iterator: Any) -> Iterable[Any]:
         if (
@@ -445,6 +449,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             if step is not None:
                 return {"loss": step[0], "y_pred": step[1]}
             self._compiled_ = None
+        self.optimizer_.zero_grad()
         with self._autocast():
             logits = self.infer(X, **fit_params)
         if self.precision != "float32":
@@ -473,6 +478,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def _on_device(self, values: Any) -> Any:
         if isinstance(values, Tensor):
             return values.to(self.device)
+        if isinstance(values, PreparedTargets):
+            return values
         return to_tensor(values, device=self.device)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
@@ -684,7 +691,6 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         exact = optimizer.hypergradient == "exact"
         if exact and phase == "inner":
             self._inner_rng_state_ = get_rng_state(self.device)
-        optimizer.zero_grad()
         # lookahead predicts at u: what the batch does to running statistics at w is undone
         passing = optimizer.phases_per_batch == 2 and phase == "inner"
         with self._buffers_kept() if passing else nullcontext():

@@ -293,20 +293,23 @@ def test_forward_differentiation(logits_and_targets):
     torch.testing.assert_close(slope, gradient.sum())
 
 
-def test_targets_may_change_in_any_way_between_calls_and_are_not_kept():
-    labels = np.array([1, 0, 0, 0], dtype=np.float32)
-    targets, logits = torch.from_numpy(labels), torch.tensor([2.0, -1.0, 0.5, -3.0])
-    logits.requires_grad_()
-    loss = AUCMarginLoss()
-    loss(logits, targets)
-    labels[:] = [0, 1, 0, 1]
-    changed = torch.tensor(labels)
-    assert loss(logits, targets) == AUCMarginLoss()(logits, changed)
-    assert not any(isinstance(v, torch.Tensor | tuple) for v in vars(loss).values())
-    with loss.keeping_weights():
-        loss(logits, changed)
-        changed.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
-        assert loss(logits, changed) == AUCMarginLoss()(logits, changed)
+@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}])
+@pytest.mark.parametrize("n_members", [None, 3])
+@pytest.mark.parametrize("phase", ["inner", "outer"])
+def test_prepared_targets_stand_for_targets(parameters, n_members, phase):
+    generator = torch.Generator().manual_seed(0)
+    loss = CompositionalAUCLoss(n_members=n_members, **parameters)
+    targets = (torch.arange(8) < 3).reshape(8, 1)
+    prepared = loss.prepare(targets)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        logits = torch.randn(8, n_members or 1, generator=generator).to(dtype).requires_grad_()
+        expected = loss(logits, targets, phase)
+        assert loss(logits, prepared, phase) == expected
+        assert loss.backward(logits, prepared, phase) == expected
+    with pytest.raises(ValueError, match=r"targets must have shape \(4,\).*, got \(8,\)"):
+        loss(logits[:4], prepared, phase)
+    with pytest.raises(ValueError, match=r"targets must have shape \(batch,\), got \(2, 4\)"):
+        loss.prepare(targets.reshape(2, 4))
 
 
 @pytest.mark.parametrize("n_members", [None, 3])
