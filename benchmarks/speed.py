@@ -2,11 +2,14 @@ r"""What a step of training and a score cost, beside bare PyTorch, skorch and Li
 
 From the repository root, on an otherwise idle machine::
 
-    OMP_NUM_THREADS=1 python -m benchmarks.speed --rows 100000 --repeats 5 --out speed.md
+    OMP_NUM_THREADS=1 python -m benchmarks.speed --rows 100000 --repeats 9 --out speed.md
+    python -m benchmarks.speed --network resnet20 --device cuda --rows 50000 --out gpu.md
 
-All train the same perceptron, 64-64 on 30 features, on batches of 128. An epoch of each is timed in
-turn, ``--repeats`` times; what is reported are medians, and the seconds of the first epoch, in
-which what is compiled is compiled.
+All train the same network on batches of 128: a perceptron, 64-64 on 30 features, or a ResNet20 on
+32 x 32 pixels of noise in bytes. Each repeat times an epoch of each, in random order. Seconds are
+medians over the repeats; ratios are medians of the ratios within a repeat, as the speed of a
+machine may change from one to the next. The first epoch, in which what is compiled is compiled, is
+not one of the repeats.
 """
 
 from __future__ import annotations
@@ -15,54 +18,84 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from skorch import NeuralNetBinaryClassifier
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.models import PLAIN_NETWORK
 from benchmarks.report import markdown_table
-from skdam import CompositionalAUCClassifier, CompositionalAUCNet, TabularMLP
+from skdam import CompositionalAUCClassifier, CompositionalAUCNet, ResNet20, TabularMLP
 
 BATCH_SIZE = 128
 N_FEATURES = 30
+NETWORKS = ("perceptron", "resnet20")
 _SCORED_ROWS = 1_000_000
 
 Run = Callable[[], Any]
 
 
-def make_data(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a float32 table with 10 % positives."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, N_FEATURES)).astype(np.float32)
-    y = (X[:, 0] + rng.normal(size=n_rows) > 1.8).astype(np.float32)
-    return X, y
+class Problem(NamedTuple):
+    """Data, and the network and the device to train on."""
+
+    X: np.ndarray
+    y: np.ndarray
+    network: str
+    device: str
+
+    @classmethod
+    def make(cls, n_rows: int, network: str, device: str) -> Problem:
+        """Return one with 10 % positives."""
+        rng = np.random.default_rng(0)
+        if network == "resnet20":
+            X: np.ndarray = rng.integers(0, 256, size=(n_rows, 3, 32, 32), dtype=np.uint8)
+            signal = X[:, 0, 0, 0] / 128 - 1
+        else:
+            X = rng.normal(size=(n_rows, N_FEATURES)).astype(np.float32)
+            signal = X[:, 0]
+        y = (signal + rng.normal(size=n_rows) > 1.8).astype(np.float32)
+        return cls(X, y, network, device)
+
+    def make_module(self, **parameters: Any) -> nn.Module:
+        """Return a network that is ready for training; of tables a plain perceptron."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            if self.network == "resnet20":
+                module: TabularMLP | ResNet20 = ResNet20(in_channels=3, **parameters)
+            else:
+                parameters = {"n_members": 1} | dict(PLAIN_NETWORK) | parameters
+                module = TabularMLP(N_FEATURES, **parameters)
+        module.fit_statistics(_scaled(torch.from_numpy(self.X)), torch.from_numpy(self.y))
+        return module.to(self.device)
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Return the data on the device."""
+        return torch.from_numpy(self.X).to(self.device), torch.from_numpy(self.y).to(self.device)
 
 
-def make_module(X: np.ndarray, y: np.ndarray, **parameters: Any) -> TabularMLP:
-    """Return a network that is ready for training; by default a plain perceptron."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = TabularMLP(N_FEATURES, **({"n_members": 1} | dict(PLAIN_NETWORK) | parameters))
-    module.fit_statistics(torch.from_numpy(X), torch.from_numpy(y))
-    return module
+def _scaled(X: Tensor) -> Tensor:
+    return X.float() / 255 if X.dtype == torch.uint8 else X
 
 
-def bare_epoch(X: np.ndarray, y: np.ndarray, *, n_passes: int = 1) -> Run:
+def bare_epoch(problem: Problem, *, n_passes: int = 1) -> Run:
     """Return an epoch of the least that training needs: select, forward, backward, SGD."""
-    module = make_module(X, y)
+    module = problem.make_module()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, foreach=True)
-    inputs, targets = torch.from_numpy(X), torch.from_numpy(y)
+    inputs, targets = problem.tensors()
 
     def epoch() -> None:
-        for batch in torch.randperm(len(inputs)).split(BATCH_SIZE):
-            some, wanted = inputs.index_select(0, batch), targets.index_select(0, batch)
+        for batch in torch.randperm(len(inputs), device=inputs.device).split(BATCH_SIZE):
+            some = _scaled(inputs.index_select(0, batch))
+            wanted = targets.index_select(0, batch)
             for _ in range(n_passes):
                 optimizer.zero_grad()
                 binary_cross_entropy_with_logits(module(some), wanted).backward()
@@ -72,37 +105,48 @@ def bare_epoch(X: np.ndarray, y: np.ndarray, *, n_passes: int = 1) -> Run:
 
 
 def our_epoch(
-    X: np.ndarray, y: np.ndarray, *, module: Mapping[str, Any] | None = None, **parameters: Any
+    problem: Problem, *, module: Mapping[str, Any] = MappingProxyType({}), **parameters: Any
 ) -> Run:
     """Return an epoch of ours."""
     net = CompositionalAUCNet(
-        make_module(X, y, **(module or {})), batch_size=BATCH_SIZE, verbose=0, **parameters
+        problem.make_module(**module),
+        batch_size=BATCH_SIZE,
+        device=problem.device,
+        verbose=0,
+        **parameters,
     ).initialize()
-    return lambda: net.partial_fit(X, y, epochs=1)
+    return lambda: net.partial_fit(problem.X, problem.y, epochs=1)
 
 
-def skorch_epoch(X: np.ndarray, y: np.ndarray) -> Run:
+def skorch_epoch(problem: Problem) -> Run:
     """Return an epoch of skorch as it comes, without the rows that it holds out."""
     net = NeuralNetBinaryClassifier(
-        make_module(X, y), batch_size=BATCH_SIZE, lr=0.1, train_split=None, verbose=0
+        problem.make_module(),
+        batch_size=BATCH_SIZE,
+        lr=0.1,
+        train_split=None,
+        device=problem.device,
+        verbose=0,
     ).initialize()
-    return lambda: net.partial_fit(X, y, epochs=1)
+    X = _scaled(torch.from_numpy(problem.X)).numpy()
+    return lambda: net.partial_fit(X, problem.y, epochs=1)
 
 
-def libauc_epoch(X: np.ndarray, y: np.ndarray) -> Run:
+def libauc_epoch(problem: Problem) -> Run:
     """Return an epoch of LibAUC's loop: its loss, its optimizer, a shuffling DataLoader."""
     from libauc.losses import CompositionalAUCLoss
     from libauc.optimizers import PDSCA
 
-    module = make_module(X, y)
-    loss = CompositionalAUCLoss(device="cpu")
-    optimizer = PDSCA(module.parameters(), loss, lr=0.1, verbose=False, device="cpu")
-    batches = DataLoader(
-        TensorDataset(torch.from_numpy(X), torch.from_numpy(y)), BATCH_SIZE, shuffle=True
-    )
+    device = problem.device
+    module = problem.make_module()
+    loss = CompositionalAUCLoss(device=device)
+    optimizer = PDSCA(module.parameters(), loss, lr=0.1, verbose=False, device=device)
+    data = TensorDataset(_scaled(torch.from_numpy(problem.X)), torch.from_numpy(problem.y))
+    batches = DataLoader(data, BATCH_SIZE, shuffle=True)
 
     def epoch() -> None:
         for inputs, targets in batches:
+            inputs, targets = inputs.to(device), targets.to(device)
             optimizer.zero_grad()
             loss(torch.sigmoid(module(inputs)), targets).backward()
             optimizer.step()
@@ -110,99 +154,127 @@ def libauc_epoch(X: np.ndarray, y: np.ndarray) -> Run:
     return epoch
 
 
-def training_runs(X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, Run]]:
-    """Yield what trains, by name."""
-    yield "bare torch", bare_epoch(X, y)
-    yield "bare torch, two passes a batch", bare_epoch(X, y, n_passes=2)
-    yield "skdam, alternating", our_epoch(X, y)
-    yield "skdam, lookahead", our_epoch(X, y, optimizer__variant="lookahead")
-    yield "skdam, alternating, compiled", our_epoch(X, y, compile=True)
-    yield (
-        "skdam, lookahead, compiled",
-        our_epoch(X, y, optimizer__variant="lookahead", compile=True),
-    )
-    yield "skdam, AUC from scratch", our_epoch(X, y, strategy="auc")
-    yield "skdam, cross-entropy", our_epoch(X, y, strategy="cross-entropy")
-    yield "skorch", skorch_epoch(X, y)
+def training_runs(problem: Problem) -> Iterator[tuple[str, Callable[[], Run]]]:
+    """Yield what makes that which trains, by name."""
+    lookahead: dict[str, Any] = {"optimizer__variant": "lookahead"}
+    yield "bare torch", partial(bare_epoch, problem)
+    yield "bare torch, two passes a batch", partial(bare_epoch, problem, n_passes=2)
+    yield "skdam, alternating", partial(our_epoch, problem)
+    yield "skdam, lookahead", partial(our_epoch, problem, **lookahead)
+    yield "skdam, alternating, compiled", partial(our_epoch, problem, compile=True)
+    yield "skdam, lookahead, compiled", partial(our_epoch, problem, **lookahead, compile=True)
+    yield "skdam, AUC from scratch", partial(our_epoch, problem, strategy="auc")
+    yield "skdam, cross-entropy", partial(our_epoch, problem, strategy="cross-entropy")
+    if torch.device(problem.device).type == "cuda":
+        yield "skdam, alternating, bfloat16", partial(our_epoch, problem, precision="bfloat16")
+        graphs: dict[str, Any] = {"compile": True, "compile__mode": "reduce-overhead"}
+        yield "skdam, alternating, CUDA graphs", partial(our_epoch, problem, **graphs)
+    yield "skorch", partial(skorch_epoch, problem)
     if find_spec("libauc") is None:
         print("LibAUC is left out: it is not installed.", file=sys.stderr)
     else:
-        yield "LibAUC", libauc_epoch(X, y)
+        yield "LibAUC", partial(libauc_epoch, problem)
+    if problem.network == "resnet20":
+        return
     for n_members in (8, 32):
         members = {"n_members": n_members, "n_landmarks": 0}
-        yield f"skdam, {n_members} members", our_epoch(X, y, module=members)
+        yield f"skdam, {n_members} members", partial(our_epoch, problem, module=members)
     encoded = {"n_members": 8, "n_landmarks": 0, "encoding": "piecewise-linear"}
-    yield "skdam, 8 members, encoded", our_epoch(X, y, module=encoded)
+    yield "skdam, 8 members, encoded", partial(our_epoch, problem, module=encoded)
     default = {"n_members": 8, "encoding": "piecewise-linear", "dropout": 0.1}
-    yield "skdam, the default network", our_epoch(X, y, module=default)
-    yield "skdam, the default network, compiled", our_epoch(X, y, module=default, compile=True)
+    yield "skdam, the default network", partial(our_epoch, problem, module=default)
+    default_compiled = partial(our_epoch, problem, module=default, compile=True)
+    yield "skdam, the default network, compiled", default_compiled
 
 
-def scoring_runs(X: np.ndarray, y: np.ndarray, n_rows: int) -> Iterator[tuple[str, Run]]:
-    """Yield what scores ``n_rows`` rows, by name."""
-    repeated = np.tile(X, (-(-n_rows // len(X)), 1))[:n_rows]
-    clf = CompositionalAUCClassifier(make_module(X, y), max_epochs=1, random_state=0).fit(X, y)
+# what is reported of two runs: how many times as long the first takes as the second
+PAIRS = (
+    ("skdam, alternating", "bare torch"),
+    ("skdam, lookahead", "bare torch, two passes a batch"),
+    ("skdam, alternating, compiled", "bare torch"),
+    ("skorch", "skdam, alternating"),
+    ("LibAUC", "skdam, alternating"),
+    ("LibAUC", "skdam, alternating, compiled"),
+    ("skdam, 8 members", "skdam, alternating"),
+    ("skdam, 32 members", "skdam, alternating"),
+    ("skdam, 8 members, encoded", "skdam, 8 members"),
+    ("skdam, predict_proba", "bare torch, scores"),
+)
+
+
+def scoring_runs(problem: Problem, n_rows: int) -> dict[str, Run]:
+    """Return what scores ``n_rows`` rows, by name."""
+    X, y = problem.X, problem.y
+    repeated = np.tile(X, (-(-n_rows // len(X)), *[1] * (X.ndim - 1)))[:n_rows]
+    clf = CompositionalAUCClassifier(
+        problem.make_module(), max_epochs=1, device=problem.device, random_state=0
+    ).fit(X, y)
     module = clf.net_.module_.eval()
-    batches = torch.from_numpy(repeated).split(1024)
 
     def bare() -> None:
         with torch.inference_mode():
-            torch.cat([module(batch) for batch in batches])
+            batches = torch.from_numpy(repeated).split(1024)
+            torch.cat([module(_scaled(batch.to(problem.device))) for batch in batches]).cpu()
 
-    yield "bare torch", bare
-    yield "skdam, predict_proba", lambda: clf.predict_proba(repeated)
-
-
-class Seconds(NamedTuple):
-    """What a run took the first time, and the median of the others."""
-
-    first: float
-    median: float
+    return {
+        "bare torch, scores": bare,
+        "skdam, predict_proba": lambda: clf.predict_proba(repeated),
+    }
 
 
-def measure(runs: Iterator[tuple[str, Run]], repeats: int) -> dict[str, Seconds]:
-    """Return the seconds of each, run in turn."""
-    named = dict(runs)
-    seconds: dict[str, list[float]] = {name: [] for name in named}
+def measure(runs: Mapping[str, Run], repeats: int, device: str) -> dict[str, np.ndarray]:
+    """Return the seconds of each run, the first time and then in each repeat."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    rng = np.random.default_rng(0)
     for repeat in range(repeats + 1):
-        for name, run in named.items():
+        for name in rng.permutation(list(runs)):
             start = perf_counter()
-            run()
+            runs[name]()
+            if torch.device(device).type == "cuda":
+                torch.cuda.synchronize()
             seconds[name].append(perf_counter() - start)
         print(f"{repeat}/{repeats} repeats", file=sys.stderr)
-    return {n: Seconds(first, float(np.median(rest))) for n, (first, *rest) in seconds.items()}
+    return {name: np.array(values) for name, values in seconds.items()}
 
 
 def summary(
-    training: Mapping[str, Seconds], scoring: Mapping[str, Seconds], n_rows: int, n_scored: int
+    problem: Problem, training: Mapping[str, np.ndarray], scoring: Mapping[str, Any]
 ) -> str:
     """Return the tables as Markdown."""
+    n_rows = len(problem.X)
     n_steps = -(-n_rows // BATCH_SIZE)
-    floor = training["bare torch"].median
-    text = f"# Speed\n\n{torch.get_num_threads()} CPU thread(s), torch {torch.__version__}.\n\n"
-    text += f"## An epoch of {n_rows} x {N_FEATURES}, batches of {BATCH_SIZE}\n\n"
+    place = f"{torch.get_num_threads()} CPU thread(s)"
+    if torch.device(problem.device).type == "cuda":
+        place += f", {torch.cuda.get_device_name(problem.device)}"
+    text = f"# Speed\n\n{place}, torch {torch.__version__}.\n\n"
+    text += f"## An epoch of {n_rows} rows, {problem.network}, batches of {BATCH_SIZE}\n\n"
     text += markdown_table(
         ["", "seconds", "us a step", "of bare torch", "first epoch"],
         [
             [
                 name,
-                f"{value.median:.3f}",
-                f"{value.median / n_steps * 1e6:.0f}",
-                f"{value.median / floor:.2f}",
-                f"{value.first:.3f}",
+                f"{np.median(times[1:]):.3f}",
+                f"{np.median(times[1:]) / n_steps * 1e6:.0f}",
+                f"{np.median(times[1:] / training['bare torch'][1:]):.2f}",
+                f"{times[0]:.3f}",
             ]
-            for name, value in training.items()
+            for name, times in training.items()
         ],
     )
-    text += f"\n## Scores of {n_scored} rows\n\n"
-    floor = scoring["bare torch"].median
-    return text + markdown_table(
-        ["", "seconds", "of bare torch"],
-        [
-            [name, f"{value.median:.3f}", f"{value.median / floor:.2f}"]
-            for name, value in scoring.items()
-        ],
+    text += "\n## Scores\n\n"
+    text += markdown_table(
+        ["", "seconds"], [[name, f"{np.median(times[1:]):.3f}"] for name, times in scoring.items()]
     )
+    text += "\n## Ratios within a repeat\n\n"
+    everything = {**training, **scoring}
+    rows = []
+    for name, other in PAIRS:
+        if name in everything and other in everything:
+            low, median, high = np.quantile(
+                everything[name][1:] / everything[other][1:], [0.25, 0.5, 0.75]
+            )
+            rows.append([name, other, f"{median:.2f}", f"{low:.2f} to {high:.2f}"])
+    return text + markdown_table(["", "by", "median", "quartiles"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -210,18 +282,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--network", choices=NETWORKS, default="perceptron")
+    parser.add_argument("--device", default="cpu", help="where to train, as in torch")
+    parser.add_argument("--without", help="part of the names of runs to leave out, as 'compiled'")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--scored-rows", type=int, default=_SCORED_ROWS)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True, help="Markdown file")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    X, y = make_data(arguments.rows)
-    training = measure(training_runs(X, y), arguments.repeats)
-    scoring = measure(scoring_runs(X, y, arguments.scored_rows), arguments.repeats)
-    text = summary(training, scoring, arguments.rows, arguments.scored_rows)
+    problem = Problem.make(arguments.rows, arguments.network, arguments.device)
+    epochs = {
+        name: make()
+        for name, make in training_runs(problem)
+        if arguments.without is None or arguments.without not in name
+    }
+    training = measure(epochs, arguments.repeats, arguments.device)
+    scores = scoring_runs(problem, arguments.scored_rows)
+    scoring = measure(scores, arguments.repeats, arguments.device)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
+    arguments.out.write_text(summary(problem, training, scoring))
     return 0
 
 
