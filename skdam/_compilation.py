@@ -86,7 +86,7 @@ class CompiledGradients:
             )
             return None
         for parameter, slope in zip(parameters, slopes, strict=True):
-            parameter.grad = slope
+            parameter.grad = slope if parameter.grad is None else parameter.grad + slope
         # a CUDA graph writes its next loss to the same place
         return loss.clone() if loss.is_cuda else loss, logits
 

@@ -14,7 +14,40 @@ _ALIGNMENT = 64  # bytes, as torch's own allocations have
 _OF_NETWORK = {"inner_point", "inner_square", "inner_count"}
 
 
-class Single:
+class Part:
+    """Values that step together, and their state.
+
+    Parameters
+    ----------
+    value : Tensor
+    state : dict
+    """
+
+    network: Any  # the share of the network, a part, or None
+
+    def __init__(self, value: Tensor, state: State) -> None:
+        self.value = value
+        self.state = state
+
+    def load(self) -> bool:
+        """Take the gradients as they are now; return whether all have one, and a dense one."""
+        raise NotImplementedError
+
+    def gradient(self, bound: float) -> Tensor:
+        """Return the gradient, clipped to [-bound, bound], to be changed in place."""
+        raise NotImplementedError
+
+    def reference(self) -> Tensor:
+        """Return the values that the stage started from."""
+        if "reference" not in self.state:
+            self.state["reference"] = self.value.clone()
+        return self.state["reference"]
+
+    def changed(self) -> None:
+        """Tell autograd that the value has changed, where it does not know."""
+
+
+class Single(Part):
     """A parameter and its state.
 
     Parameters
@@ -26,43 +59,29 @@ class Single:
     """
 
     def __init__(self, parameter: Tensor, state: State, is_of_network: bool) -> None:
-        self.value = parameter
-        self.state = state
+        super().__init__(parameter, state)
         self.network = self if is_of_network else None
 
     def load(self) -> bool:
-        """Return whether there is a gradient, and a dense one."""
         return self.value.grad is not None and not self.value.grad.is_sparse
 
     def gradient(self, bound: float) -> Tensor:
-        """Return a copy of the gradient, clipped to [-bound, bound]."""
         assert self.value.grad is not None
         return self.value.grad.clamp(-bound, bound)
 
-    def reference(self) -> Tensor:
-        """Return the value that the stage started from."""
-        return _reference(self.value, self.state)
 
-    def changed(self) -> None:
-        """Say that the value has changed, which autograd knows here."""
-
-
-class Vector:
+class Vector(Part):
     """Parameters as views of one vector, their gradients likewise, and a state of all."""
-
-    network: Vector | None
 
     def __init__(
         self, parameters: list[Tensor], value: Tensor, gradient: Tensor, gradients: list[Tensor]
     ) -> None:
-        self.value = value
-        self.state: State = {}
+        super().__init__(value, {})
         self._parameters = parameters
         self._gradient = gradient
         self._gradients = gradients
 
     def load(self) -> bool:
-        """Take the gradients as they are now, if all parameters have one, and a dense one."""
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         if len(gradients) < len(self._parameters) or any(g.is_sparse for g in gradients):
             return False
@@ -70,15 +89,10 @@ class Vector:
         return True
 
     def gradient(self, bound: float) -> Tensor:
-        """Return the gradients, clipped to [-bound, bound]."""
         return self._gradient.clamp_(-bound, bound)
 
-    def reference(self) -> Tensor:
-        """Return the values that the stage started from."""
-        return _reference(self.value, self.state)
-
     def changed(self) -> None:
-        """Say that the value has changed: the parameters do not count what the vector counts."""
+        # the parameters do not count what the vector counts
         torch.autograd.graph.increment_version(self._parameters)
 
 
@@ -202,12 +216,6 @@ class _Share(Vector):
 
     def reference(self) -> Tensor:
         return self._pack.reference()[: len(self.value)]
-
-
-def _reference(value: Tensor, state: State) -> Tensor:
-    if "reference" not in state:
-        state["reference"] = value.clone()
-    return state["reference"]
 
 
 def _places(parameters: list[Tensor]) -> list[tuple[int, int]]:

@@ -268,7 +268,8 @@ def whole_batches(
         if device.type == "cuda" and selected.device.type == "cpu":
             selected = selected.pin_memory().to(device, non_blocking=True)
         for batch in selected.split(batch_size):
-            yield batch, targets
+            # not a view for autograd: a module may work in place
+            yield batch.detach(), targets
 
 
 def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

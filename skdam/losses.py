@@ -105,7 +105,6 @@ class AUCMarginLoss(nn.Module):
     """
 
     alpha: Tensor
-    _shifts: Tensor
 
     def __init__(
         self,
@@ -134,9 +133,6 @@ class AUCMarginLoss(nn.Module):
         self.a = nn.Parameter(torch.zeros(shape))
         self.b = nn.Parameter(torch.zeros(shape))
         self.register_buffer("alpha", torch.zeros(shape))
-        # the shift of each class in a, b, alpha and 1, see PreparedTargets
-        shifts = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, -1.0, 0.0]])
-        self.register_buffer("_shifts", shifts, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor | PreparedTargets) -> Tensor:
         """Return the loss of a batch.
@@ -165,7 +161,8 @@ class AUCMarginLoss(nn.Module):
     def backward(self, logits: Tensor, targets: Tensor | PreparedTargets) -> Tensor:
         """Do what ``self(logits, targets).backward()`` does, in less time.
 
-        The gradient by the logits is in closed form; from there it is autograd's.
+        The gradient by the logits is in closed form; from there it is autograd's. A loss that
+        has hooks, or that a subclass has changed, is evaluated as ever.
 
         Parameters
         ----------
@@ -176,7 +173,19 @@ class AUCMarginLoss(nn.Module):
         -------
         Tensor of shape ()
             The loss, detached.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or ``n_members``.
         """
+        if not self.is_unchanged:
+            loss = self(logits, targets)
+            loss.backward()
+            return loss.detach()
+        return self._backpropagate(logits, targets)
+
+    def _backpropagate(self, logits: Tensor, targets: Tensor | PreparedTargets) -> Tensor:
         logits, targets = self._align(logits, targets)
         with torch.no_grad(), _in_full_precision(logits):
             prepared = self._prepared(targets)
@@ -197,8 +206,8 @@ class AUCMarginLoss(nn.Module):
     def prepare(self, targets: Tensor) -> PreparedTargets:
         """Return targets with all that the loss derives from them.
 
-        To be passed instead of them with batches that have the same, as those of
-        :class:`~skdam.StratifiedBatchSampler` have: it puts the positives first.
+        To be passed instead of them, to this loss, with batches that have the same, as those
+        of :class:`~skdam.StratifiedBatchSampler` have: it puts the positives first.
 
         Parameters
         ----------
@@ -215,6 +224,20 @@ class AUCMarginLoss(nn.Module):
         if targets.ndim != 1:
             raise ValueError(f"targets must have shape (batch,), got {tuple(targets.shape)}.")
         return self._prepared(targets.to(self.a.dtype))
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether a call does what this module says, with no hooks and no code of others."""
+        return (
+            type(self).__module__ == __name__
+            and "forward" not in vars(self)
+            and not self._forward_hooks
+            and not self._forward_pre_hooks
+            and not self._backward_hooks
+            and not self._backward_pre_hooks
+            and not _has_hooks(self.a)
+            and not _has_hooks(self.b)
+        )
 
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
@@ -270,9 +293,12 @@ class AUCMarginLoss(nn.Module):
             p = counts[0] / n if self.prior is None else counts.new_tensor(self.prior)
             twice = torch.stack((1 - p, p)) * (2 / n)
             scale = p * (1 - p)
-        shifts = self._shifts.to(targets.dtype)
+        # of a, b, alpha and 1; the first two make the shifts of the classes
+        of_dual = classes.new_tensor(
+            [[1, 0, 1, 0], [0, 1, -1, 0], [1, 1, 0.5, 0], [0, 0, -1, 2 * self.margin]]
+        )
+        shifts, halved, constant = of_dual[:2], of_dual[2], of_dual[3]
         twice_totals = twice * counts * -shifts[:, 2]
-        halved, constant = shifts.new_tensor([[1, 1, 0.5, 0], [0, 0, -1, 2 * self.margin]])
         rest = halved * (twice_totals @ shifts) + scale * constant
         twice = twice @ classes
         if self.a.ndim:
@@ -319,10 +345,14 @@ class _Terms(NamedTuple):
     weighted: Tensor  # distances times twice their weights
 
 
+def _has_hooks(parameter: Any) -> bool:
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+
+
 def _in_full_precision(tensor: Tensor) -> Any:
     """Return the context in which torch.autocast leaves products as they are."""
     kind = tensor.device.type
-    if torch.is_autocast_enabled(kind):
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return nullcontext()
 
@@ -436,8 +466,8 @@ class CompositionalAUCLoss(AUCMarginLoss):
         ValueError
             If the shapes or the phase do not fit.
         """
-        if phase == "outer":
-            return super().backward(logits, targets)
+        if phase == "outer" and self.is_unchanged:
+            return self._backpropagate(logits, targets)
         loss = self(logits, targets, phase=phase)
         loss.backward()
         return loss.detach()

@@ -222,10 +222,6 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if self._n_members > 1:
             kwargs["n_members"] = self._n_members
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
-        self._has_own_loss_ = (
-            type(self.criterion_) is not CompositionalAUCLoss
-            or type(self).get_loss is not CompositionalAUCNet.get_loss
-        )
         return self
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> CompositionalAUCNet:
@@ -322,6 +318,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             try:
                 self._train_epoch(iterator, prefix, step_fn, **fit_params)
             finally:
+                self._places_of_buffers_ = None
                 self.optimizer_.eval()
         else:
             scores, targets = [], []
@@ -345,24 +342,24 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             _looks_at_batches(callback, Callback) for _, callback in self.callbacks_
         )
         self._set_training(True)
-        self._places_of_buffers_ = None
+        if self._is_alone:
+            self._places_of_buffers_ = self._find_buffers()
         log = _LossLog(prefix)
-        with self.optimizer_.undisturbed() if self._is_alone else nullcontext():
-            for batch in self._training_batches(iterator):
-                if self._watched_:
-                    self.notify("on_batch_begin", batch=batch, training=True)
-                    self._set_training(True)
-                step = step_fn(batch, **fit_params)
-                X = batch[0]
-                losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
-                size = len(X) if isinstance(X, Tensor) else get_len(X)
-                log.add(losses, size)
-                if self._watched_:
-                    for name, loss in losses.items():
-                        self.history.record_batch(name, loss.item())
-                    self.history.record_batch(f"{prefix}_loss", step["loss"].item())
-                    self.history.record_batch(f"{prefix}_batch_size", size)
-                    self.notify("on_batch_end", batch=batch, training=True, **step)
+        for batch in self._training_batches(iterator):
+            if self._watched_:
+                self.notify("on_batch_begin", batch=batch, training=True)
+                self._set_training(True)
+            step = step_fn(batch, **fit_params)
+            X = batch[0]
+            losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
+            size = len(X) if isinstance(X, Tensor) else get_len(X)
+            log.add(losses, size)
+            if self._watched_:
+                for name, loss in losses.items():
+                    self.history.record_batch(name, loss.item())
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                self.history.record_batch(f"{prefix}_batch_size", size)
+                self.notify("on_batch_end", batch=batch, training=True, **step)
         rows = log.rows()
         if not self._watched_:
             self.history[-1]["batches"].extend(rows)
@@ -371,7 +368,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     @property
     def _is_alone(self) -> bool:
-        """Whether no code but that of this class runs between the steps of an epoch."""
+        """Whether batches of an epoch are seen by module and criterion only."""
         return not self._watched_ and type(self) is CompositionalAUCNet
 
     def _training_batches(self, iterator: Any) -> Iterator[Any]:
@@ -388,7 +385,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self._resident_ = (iterator, dataset)
         criterion = self.criterion_
         is_private = (
-            self._is_alone and not self._has_own_loss_ and isinstance(criterion.inner_loss, str)
+            self._is_alone
+            and self._is_loss_of_criterion
+            and criterion.is_unchanged
+            and isinstance(criterion.inner_loss, str)
         )
         prepared = None
         for X, y in whole_batches(
@@ -440,7 +440,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         return {**step, "losses": losses}
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Evaluate the loss of the phase, and its gradient."""
+        """Evaluate the loss of the phase, and add its gradient to what there is."""
         X, y = batch
         if self._compiled_ is not None and not fit_params:
             X, y = scaled(self._on_device(X)), self._on_device(y)
@@ -449,18 +449,25 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             if step is not None:
                 return {"loss": step[0], "y_pred": step[1]}
             self._compiled_ = None
-        self.optimizer_.zero_grad()
         with self._autocast():
             logits = self.infer(X, **fit_params)
         if self.precision != "float32":
             logits = logits.float()
-        if self._has_own_loss_:
-            loss = self.get_loss(logits, y, X=X, training=True)
-            loss.backward()
-        else:
+        if self._is_loss_of_criterion:
             phase = self.optimizer_.phase
             loss = self.criterion_.backward(logits, self._on_device(y), phase=phase)
+        else:
+            loss = self.get_loss(logits, y, X=X, training=True)
+            loss.backward()
         return {"loss": loss, "y_pred": logits}
+
+    @property
+    def _is_loss_of_criterion(self) -> bool:
+        """Whether the loss is that of our criterion, or of a kind of it, and nothing else."""
+        return (
+            isinstance(self.criterion_, CompositionalAUCLoss)
+            and getattr(self.get_loss, "__func__", None) is CompositionalAUCNet.get_loss
+        )
 
     def get_loss(
         self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
@@ -691,6 +698,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         exact = optimizer.hypergradient == "exact"
         if exact and phase == "inner":
             self._inner_rng_state_ = get_rng_state(self.device)
+        optimizer.zero_grad()
         # lookahead predicts at u: what the batch does to running statistics at w is undone
         passing = optimizer.phases_per_batch == 2 and phase == "inner"
         with self._buffers_kept() if passing else nullcontext():
@@ -712,13 +720,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
         """Undo what happens to the module's buffers."""
-        if self._places_of_buffers_ is None or not self._is_alone:
-            self._places_of_buffers_ = [
-                (module._buffers, name)
-                for module in self.module_.modules()
-                for name in module._buffers
-            ]
-        places = [(b, name) for b, name in self._places_of_buffers_ if b.get(name) is not None]
+        places = self._places_of_buffers_ or self._find_buffers()
+        places = [(buffers, name) for buffers, name in places if buffers.get(name) is not None]
         before = [buffers[name] for buffers, name in places]
         copies = self._copies_of_buffers_
         if [(c.shape, c.dtype, c.device) for c in copies] == [
@@ -736,6 +739,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             for (buffers, name), buffer in zip(places, before, strict=True):
                 # the module may have put another tensor in its place
                 buffers[name] = buffer
+
+    def _find_buffers(self) -> list[tuple[dict[str, Any], str]]:
+        modules = self.module_.modules()
+        return [(module._buffers, name) for module in modules for name in module._buffers]
 
     def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         # the Hessian must be that of the very function whose gradient led to u

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import operator
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any, Literal
 
@@ -13,16 +13,15 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from skdam._packing import Pack, Single, Vector
+from skdam._packing import Pack, Part, Single
 
-_OPTIONS = (
-    "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps",
-)  # fmt: skip
+_options_of = operator.itemgetter(
+    "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps"
+)
 VARIANTS = ("alternating", "lookahead")
 HYPERGRADIENTS = ("first-order", "exact")
 
 Options = dict[str, Any]
-Part = Vector | Single
 
 
 class PDSCA(torch.optim.Optimizer):
@@ -94,10 +93,12 @@ class PDSCA(torch.optim.Optimizer):
 
     Notes
     -----
-    From a step until :meth:`eval` or :meth:`state_dict` the parameters of a group are views of one
-    vector, and their entries of ``state`` are in it. A tensor that shared memory with a parameter
-    before (``parameter.detach()``) does not follow it any more. Parameters that share memory with
-    each other, or with other processes, stay as they are.
+    From a step until :meth:`eval` or :meth:`state_dict` the parameters of all groups with the same
+    options are views of one vector, and their entries of ``state`` are in it. A tensor that shared
+    memory with a parameter before (``parameter.detach()``) does not follow it any more. Parameters
+    that share memory with each other, or with other processes, stay as they are. A state dict of
+    the network or of the loss that is saved in between holds the whole vector: save it after
+    :meth:`eval`.
 
     References
     ----------
@@ -117,7 +118,7 @@ class PDSCA(torch.optim.Optimizer):
     >>> optimizer = PDSCA(network.parameters(), loss, lr=0.5)
     >>> for _ in range(200):
     ...     optimizer.zero_grad()
-    ...     loss(network(x), y, phase=optimizer.phase).backward()
+    ...     _ = loss.backward(network(x), y, phase=optimizer.phase)
     ...     optimizer.step()
     >>> bool(loss.a > loss.b)
     True
@@ -151,9 +152,8 @@ class PDSCA(torch.optim.Optimizer):
         self.adaptive = adaptive
         self._steps = 0
         self._at_inner_point = False
-        self._parts: list[tuple[Options, Part]] | None = None
-        self._parts_are_of: Any = None
-        self._is_undisturbed = False
+        self._parts: list[tuple[Options, Part]] = []
+        self._layout: _Layout | None = None
         self._can_pack = True
         defaults = {
             "lr": lr,
@@ -257,6 +257,7 @@ class PDSCA(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 value = closure()
+        self._lay_out()
         if self.pretraining:
             self._averaged_step()
         elif self.phase == "outer":
@@ -382,7 +383,7 @@ class PDSCA(torch.optim.Optimizer):
         own = {name: getattr(self, name) for name in names}
         own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
         self._unpack()
-        own |= {"_parts": None, "_parts_are_of": None, "_can_pack": True, "_is_undisturbed": False}
+        own |= {"_parts": [], "_layout": None, "_can_pack": True}
         return super().__getstate__() | own
 
     def _outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
@@ -392,7 +393,7 @@ class PDSCA(torch.optim.Optimizer):
                 "that returns the inner loss of the minibatch."
             )
         if self.variant == "lookahead":
-            for _, part in self._all_parts():
+            for _, part in self._parts:
                 _restore_primal(part.value, part.state)
         if self.hypergradient == "exact" and inner_loss is not None:
             self._apply_hessian(inner_loss)
@@ -411,14 +412,14 @@ class PDSCA(torch.optim.Optimizer):
 
     def _lookahead_inner_step(self) -> None:
         # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
-        for _, part in self._all_parts():
+        for _, part in self._parts:
             part.state["primal"] = part.value.clone()
         for options, part in self._moving_parts(of_network=True):
             if self.hypergradient == "exact":
                 assert part.value.grad is not None
                 part.state["unclipped"] = part.value.grad.abs() <= options["clip_value"]
             part.value.add_(part.gradient(options["clip_value"]), alpha=-_inner_lr(options))
-        for options, part in self._all_parts():
+        for options, part in self._parts:
             part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
             part.changed()
 
@@ -484,7 +485,7 @@ class PDSCA(torch.optim.Optimizer):
 
     def _moving_parts(self, *, of_network: bool = False) -> list[tuple[Options, Part]]:
         """Return what has a gradient, of all or of the network, each with its options."""
-        parts = self._all_parts()
+        parts = self._parts
         if of_network:
             parts = [(o, part.network) for o, part in parts if part.network is not None]
         has_gradient = [part.load() for _, part in parts]
@@ -493,20 +494,20 @@ class PDSCA(torch.optim.Optimizer):
         if self._can_pack:
             self._can_pack = False
             self._unpack()
+            self._lay_out()
             return self._moving_parts(of_network=of_network)
         gradients = [part.value.grad for _, part in parts]
         if any(gradient is not None and gradient.is_sparse for gradient in gradients):
             raise ValueError("sparse gradients are not supported; use dense embeddings.")
         return [pair for pair, has in zip(parts, has_gradient, strict=True) if has]
 
-    def _all_parts(self) -> list[tuple[Options, Part]]:
-        """Return all that is trained, packed where that can be, each with its options."""
-        parts = self._parts
-        if parts is None or not (self._is_undisturbed or self._layout() == self._parts_are_of):
+    def _lay_out(self) -> None:
+        """Set the parts to all that is trained, packed where that can be, each with its options."""
+        if self._layout is None or not self._layout.holds(self):
             self._unpack()
-            parts = [part for groups in self._alike_groups() for part in self._parted(groups)]
-            self._parts, self._parts_are_of = parts, self._layout()
-        return parts
+            alike = self._alike_groups()
+            self._parts = [part for groups in alike for part in self._parted(groups)]
+            self._layout = _Layout(self, alike)
 
     def _alike_groups(self) -> list[list[Options]]:
         """Return the groups that are trained, those of equal options together."""
@@ -515,23 +516,12 @@ class PDSCA(torch.optim.Optimizer):
             if self.pretraining and group["auxiliary"]:
                 continue
             for others in alike:
-                if all(group[name] == others[0][name] for name in _OPTIONS):
+                if _have_equal_options(group, others[0]):
                     others.append(group)
                     break
             else:
                 alike.append([group])
         return alike
-
-    def _layout(self) -> list[list[tuple[int, ...]]]:
-        """Return what parts depend on: which parameters, where they and their states are."""
-        return [
-            [
-                (id(parameter), parameter.data_ptr(), id(self.state[parameter]))
-                for group in groups
-                for parameter in _trained_in(group)
-            ]
-            for groups in self._alike_groups()
-        ]
 
     def _parted(self, groups: list[Options]) -> list[tuple[Options, Part]]:
         parameters = [parameter for group in groups for parameter in _trained_in(group)]
@@ -548,27 +538,53 @@ class PDSCA(torch.optim.Optimizer):
             for parameter, state in zip(parameters, states, strict=True)
         ]
 
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """Spare each step to look whether something else than steps has changed anything.
-
-        Of the parameters, values may change, but in place; gradients come and go.
-        """
-        self._is_undisturbed = True
-        try:
-            yield
-        finally:
-            self._is_undisturbed = False
-
     def _unpack(self) -> None:
         """Give each parameter its state back; whoever looks at states or changes them does so."""
-        for _, part in self._parts or ():
+        for _, part in self._parts:
             if isinstance(part, Pack):
                 part.dissolve()
-        self._parts = None
+        self._parts, self._layout = [], None
 
     def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
+
+
+class _Layout:
+    """What the parts of an optimizer depend on, looked at before each step.
+
+    Parameters
+    ----------
+    optimizer : PDSCA
+    alike : list of list of dict
+        Groups that step together.
+    """
+
+    def __init__(self, optimizer: PDSCA, alike: list[list[Options]]) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._lazy = [parameter for parameter in parameters if is_lazy(parameter)]
+        self._parameters = [parameter for parameter in parameters if not is_lazy(parameter)]
+        self._places = self._places_now()
+        self._states = dict(optimizer.state)
+        self._pairs = [(first, other) for first, *others in alike for other in others]
+        self._pretraining = optimizer.pretraining
+
+    def holds(self, optimizer: PDSCA) -> bool:
+        """Return whether parameters, states and equal options are where and as they were."""
+        return (
+            self._places_now() == self._places
+            and all(_have_equal_options(*pair) for pair in self._pairs)
+            and len(optimizer.state) == len(self._states)
+            and all(map(operator.is_, optimizer.state.values(), self._states.values()))
+            and not any(not is_lazy(parameter) for parameter in self._lazy)
+            and optimizer.pretraining == self._pretraining
+        )
+
+    def _places_now(self) -> list[tuple[int, bool]]:
+        return [(p.data_ptr(), p.requires_grad) for p in self._parameters]
+
+
+def _have_equal_options(group: Options, other: Options) -> bool:
+    return _options_of(group) == _options_of(other)
 
 
 def _trained_in(group: dict[str, Any]) -> list[Tensor]:

@@ -101,8 +101,8 @@ class StratifiedBatchSampler(Sampler[list[int]]):
     ) -> Iterator[torch.Tensor]:
         """Yield the batches of an epoch as tensors of indices, put on a device all at once.
 
-        They come ``n_together`` at a time, as rows of a tensor; what is left at the end are
-        fewer.
+        They come ``n_together`` at a time, as rows of a tensor, fewer at the end, and count as
+        yielded together.
         """
         self._epoch_start = self._snapshot()
         batches = np.hstack(
