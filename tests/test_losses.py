@@ -337,3 +337,27 @@ def test_logits_of_more_digits_than_the_loss(logits_and_targets):
     assert loss.a.grad.dtype == torch.float32
     expected = set_dual(AUCMarginLoss().double(), 0.5, 0.25, 0.75)(logits, targets)
     torch.testing.assert_close(loss(logits, targets), expected)
+
+
+def test_backward_of_a_loss_that_was_changed_or_has_hooks(logits_and_targets):
+    logits, targets = logits_and_targets
+    logits.requires_grad_()
+
+    class Tripled(CompositionalAUCLoss):
+        def forward(self, logits, targets, phase):
+            return 3 * super().forward(logits, targets, phase)
+
+    plain, tripled, heard = CompositionalAUCLoss(), Tripled(), CompositionalAUCLoss()
+    calls = []
+    heard.a.register_hook(lambda gradient: calls.append(gradient))
+    for phase in ("inner", "outer"):
+        value = plain.backward(logits, targets, phase)
+        torch.testing.assert_close(tripled.backward(logits, targets, phase), 3 * value)
+        torch.testing.assert_close(heard.backward(logits, targets, phase), value)
+    torch.testing.assert_close(tripled.a.grad, 3 * plain.a.grad)
+    assert calls == [heard.a.grad]
+
+
+def test_the_loss_works_on_tensors_without_data():
+    loss = AUCMarginLoss().to("meta")
+    assert loss(torch.zeros(4, device="meta"), torch.zeros(4, device="meta")).shape == ()

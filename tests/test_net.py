@@ -11,10 +11,10 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from skdam import AUCMarginLoss, CompositionalAUCNet, DivergenceError
+from skdam import AUCMarginLoss, CompositionalAUCLoss, CompositionalAUCNet, DivergenceError
 
 
-def make_net(**parameters):
+def make_net(kind=CompositionalAUCNet, module=nn.Linear, **parameters):
     defaults = {
         "module__in_features": 4,
         "module__out_features": 1,
@@ -25,7 +25,7 @@ def make_net(**parameters):
     }
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        return CompositionalAUCNet(nn.Linear, **(defaults | parameters)).initialize()
+        return kind(module, **(defaults | parameters)).initialize()
 
 
 def fit(net, toy):
@@ -627,3 +627,119 @@ def test_targets_belong_to_a_batch_where_others_see_them(toy):
     flip = Flip()
     fit(make_net(callbacks=[flip]), toy)
     assert len(set(flip.sums)) == 1
+
+
+class Watching(Callback):
+    def on_batch_begin(self, net, **kwargs):
+        pass
+
+
+class Derived(CompositionalAUCNet):
+    pass
+
+
+class Busy(nn.Module):
+    """Replaces its weights, works in place with a parameter, unfreezes a layer in mid-epoch."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(in_features))
+        self.first = nn.Linear(in_features, 5)
+        self.norm = nn.BatchNorm1d(5)
+        self.last = nn.Linear(5, out_features)
+        self.first.bias.requires_grad_(False)
+        self.n_calls = 0
+
+    def forward(self, X):
+        self.n_calls += self.training
+        self.first.bias.requires_grad_(self.n_calls > 6)
+        self.first.weight.data = self.first.weight.data.renorm(2, 0, 1.0)
+        X += self.shift
+        return self.last(self.norm(self.first(X)).relu())
+
+
+@pytest.mark.parametrize("strategy", ["compositional", "two-stage"])
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_it_is_the_same_model_whoever_looks_at_batches(toy, strategy, variant, adaptive):
+    states = []
+    for kind, callbacks in (
+        (CompositionalAUCNet, []),
+        (CompositionalAUCNet, [Watching()]),
+        (Derived, []),
+    ):
+        net = make_net(
+            kind, Busy, strategy=strategy, optimizer__variant=variant,
+            optimizer__adaptive=adaptive, lr=0.01 if adaptive else 0.1, callbacks=callbacks,
+            batch_size=16,
+        )  # fmt: skip
+        start = {name: value.clone() for name, value in net.module_.state_dict().items()}
+        net.partial_fit(*toy)
+        states.append(net.module_.state_dict() | net.criterion_.state_dict())
+        assert all(not torch.equal(states[-1][name], value) for name, value in start.items())
+    for state in states[1:]:
+        torch.testing.assert_close(state, states[0], rtol=0, atol=0)
+
+
+class Halves(CompositionalAUCNet):
+    """Each half of a batch adds to the gradient; so it is twice that of the batch, about."""
+
+    def train_step_single(self, batch, **fit_params):
+        for part in (slice(0, None, 2), slice(1, None, 2)):
+            X, y = batch[0][part], batch[1][part]
+            if part.start:
+                loss = self.get_loss(self.infer(X), y, X=X, training=True)
+                loss.backward()
+            else:
+                super().train_step_single((X, y), **fit_params)
+        self.gradients.append(self.module_.weight.grad.clone())
+        return {"loss": loss, "y_pred": None}
+
+
+def test_gradients_of_a_step_add_up_and_those_of_the_last_are_cleared(toy):
+    net = make_net(Halves, max_epochs=3, lr=1e-6)
+    net.gradients = []
+    net.partial_fit(*toy)
+    with torch.no_grad():
+        for parameter in net.module_.parameters():
+            parameter.zero_()
+    assert len(net.gradients) == 12
+    norms = [gradient.norm().item() for gradient in net.gradients]
+    assert max(norms[::2]) < 2 * min(norms[::2])  # of the inner loss
+    assert max(norms[1::2]) < 2 * min(norms[1::2])
+
+
+def count_calls(net, toy, listen):
+    calls = []
+    listen(net.criterion_, lambda *_: calls.append(1))
+    net.partial_fit(*toy)
+    return len(calls)
+
+
+@pytest.mark.parametrize(
+    ("listen", "n_calls"),
+    [
+        (lambda loss, hook: loss.register_forward_hook(hook), 16),
+        (lambda loss, hook: loss.register_forward_pre_hook(hook), 16),
+        (lambda loss, hook: loss.a.register_hook(hook), 8),
+        (lambda loss, hook: loss.b.register_post_accumulate_grad_hook(hook), 8),
+    ],
+)
+def test_hooks_of_the_criterion_are_called(toy, listen, n_calls):
+    assert count_calls(make_net(), toy, listen) == n_calls
+
+
+def test_a_criterion_that_a_subclass_puts_in_place(toy):
+    class Doubled(CompositionalAUCLoss):
+        def forward(self, logits, targets, phase):
+            return 2 * super().forward(logits, targets, phase)
+
+    class Own(CompositionalAUCNet):
+        def initialize_criterion(self):
+            self.criterion_ = Doubled()
+            return self
+
+    once = make_net(lr=1e-6).partial_fit(*toy).history[-1]
+    twice = make_net(Own, lr=1e-6).partial_fit(*toy).history[-1]
+    for name in ("inner_loss", "outer_loss"):
+        assert twice[name] == pytest.approx(2 * once[name], rel=1e-3)

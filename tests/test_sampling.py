@@ -94,6 +94,16 @@ def test_a_loaded_state_yields_what_was_left(stop):
     assert seen[: len(whole)] == whole
 
 
+@pytest.mark.parametrize("n_together", [1, 3, 100])
+def test_batches_that_come_together_are_those_that_come_alone(n_together):
+    alone, together = (StratifiedBatchSampler(labels(7, 68), 10, random_state=3) for _ in range(2))
+    for _ in range(3):
+        blocks = list(together.epoch(n_together=n_together))
+        assert max(map(len, blocks)) == min(n_together, len(alone))
+        assert torch.cat(blocks).tolist() == list(alone)
+    assert_same_state(alone.state_dict(), together.state_dict())
+
+
 def assert_same_state(one, other):
     assert one["generator"] == other["generator"]
     assert one["positions"] == other["positions"]
