@@ -273,10 +273,14 @@ def whole_batches(
 
 
 def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of data in memory in their order, as copies: a module may work in place."""
+    """Yield the batches of data in memory in their order, each for as long as it is the last.
+
+    They are copies, as a module may work in place, and may be so in one and the same place.
+    """
     if isinstance(dataset, InMemoryDataset):
+        copy_of_batch = torch.empty_like(dataset.X[:batch_size])
         for X, y in zip(dataset.X.split(batch_size), dataset.y.split(batch_size), strict=True):
-            yield X.clone(), y
+            yield copy_of_batch[: len(X)].copy_(X), y
         return
     for start in range(0, len(dataset), batch_size):
         yield take(dataset, range(start, min(start + batch_size, len(dataset))))

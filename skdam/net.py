@@ -724,9 +724,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         places = [(buffers, name) for buffers, name in places if buffers.get(name) is not None]
         before = [buffers[name] for buffers, name in places]
         copies = self._copies_of_buffers_
-        if [(c.shape, c.dtype, c.device) for c in copies] == [
-            (b.shape, b.dtype, b.device) for b in before
-        ]:
+        if len(copies) == len(before) and all(map(_are_alike, copies, before)):
             if copies:
                 torch._foreach_copy_(copies, before)
         else:
@@ -811,6 +809,10 @@ class _LossLog:
         if self._recent:
             self._earlier.append(torch.stack(self._recent))
             self._recent.clear()
+
+
+def _are_alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and one.device == other.device
 
 
 def _looks_at_batches(listener: Any, base: type) -> bool:
