@@ -159,7 +159,7 @@ def _labels(items: list[Any]) -> list[Any]:
 
 def inference_batch_size(example_shape: tuple[int, ...]) -> int:
     """Return how many examples are scored at once, fewer where they are large."""
-    return min(max(_INFERENCE_ELEMENTS // math.prod(example_shape), 16), 1024)
+    return min(max(_INFERENCE_ELEMENTS // math.prod(example_shape), 16), 4096)
 
 
 def scaled(X: Tensor) -> Tensor:

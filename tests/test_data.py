@@ -134,4 +134,4 @@ def test_statistics_keep_the_share_of_positives_and_take_less_of_large_images(mo
 
 def test_large_examples_are_scored_in_small_batches():
     sizes = [inference_batch_size(shape) for shape in [(30,), (3, 32, 32), (1, 99, 99), (10**7,)]]
-    assert sizes == [1024, 2**20 // 3072, 2**20 // 99**2, 16]
+    assert sizes == [4096, 2**20 // 3072, 2**20 // 99**2, 16]
