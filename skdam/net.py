@@ -720,7 +720,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
         """Undo what happens to the module's buffers."""
-        places = self._places_of_buffers_ or self._find_buffers()
+        places = self._places_of_buffers_
+        if places is None:
+            places = self._find_buffers()
         places = [(buffers, name) for buffers, name in places if buffers.get(name) is not None]
         before = [buffers[name] for buffers, name in places]
         copies = self._copies_of_buffers_
