@@ -2,7 +2,7 @@ r"""What a step of training and a score cost, beside bare PyTorch, skorch and Li
 
 From the repository root, on an otherwise idle machine::
 
-    OMP_NUM_THREADS=1 python -m benchmarks.speed --rows 100000 --repeats 9 --out speed.md
+    OMP_NUM_THREADS=1 python -m benchmarks.speed --rows 20000 --repeats 40 --out speed.md
     python -m benchmarks.speed --network resnet20 --device cuda --rows 50000 --out gpu.md
 
 All train the same network on batches of 128: a perceptron, 64-64 on 30 features, or a ResNet20 on
@@ -35,6 +35,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.models import PLAIN_NETWORK
 from benchmarks.report import markdown_table
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet, ResNet20, TabularMLP
+from skdam.data import scaled
 
 BATCH_SIZE = 128
 N_FEATURES = 30
@@ -74,16 +75,17 @@ class Problem(NamedTuple):
             else:
                 parameters = {"n_members": 1} | dict(PLAIN_NETWORK) | parameters
                 module = TabularMLP(N_FEATURES, **parameters)
-        module.fit_statistics(_scaled(torch.from_numpy(self.X)), torch.from_numpy(self.y))
+        module.fit_statistics(scaled(torch.from_numpy(self.X)), torch.from_numpy(self.y))
         return module.to(self.device)
+
+    @property
+    def is_on_cuda(self) -> bool:
+        """Whether the device is a GPU of NVIDIA's, which works on while Python goes on."""
+        return torch.device(self.device).type == "cuda"
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """Return the data on the device."""
         return torch.from_numpy(self.X).to(self.device), torch.from_numpy(self.y).to(self.device)
-
-
-def _scaled(X: Tensor) -> Tensor:
-    return X.float() / 255 if X.dtype == torch.uint8 else X
 
 
 def bare_epoch(problem: Problem, *, n_passes: int = 1) -> Run:
@@ -94,7 +96,7 @@ def bare_epoch(problem: Problem, *, n_passes: int = 1) -> Run:
 
     def epoch() -> None:
         for batch in torch.randperm(len(inputs), device=inputs.device).split(BATCH_SIZE):
-            some = _scaled(inputs.index_select(0, batch))
+            some = scaled(inputs.index_select(0, batch))
             wanted = targets.index_select(0, batch)
             for _ in range(n_passes):
                 optimizer.zero_grad()
@@ -128,7 +130,7 @@ def skorch_epoch(problem: Problem) -> Run:
         device=problem.device,
         verbose=0,
     ).initialize()
-    X = _scaled(torch.from_numpy(problem.X)).numpy()
+    X = scaled(torch.from_numpy(problem.X)).numpy()
     return lambda: net.partial_fit(X, problem.y, epochs=1)
 
 
@@ -141,7 +143,7 @@ def libauc_epoch(problem: Problem) -> Run:
     module = problem.make_module()
     loss = CompositionalAUCLoss(device=device)
     optimizer = PDSCA(module.parameters(), loss, lr=0.1, verbose=False, device=device)
-    data = TensorDataset(_scaled(torch.from_numpy(problem.X)), torch.from_numpy(problem.y))
+    data = TensorDataset(scaled(torch.from_numpy(problem.X)), torch.from_numpy(problem.y))
     batches = DataLoader(data, BATCH_SIZE, shuffle=True)
 
     def epoch() -> None:
@@ -165,7 +167,7 @@ def training_runs(problem: Problem) -> Iterator[tuple[str, Callable[[], Run]]]:
     yield "skdam, lookahead, compiled", partial(our_epoch, problem, **lookahead, compile=True)
     yield "skdam, AUC from scratch", partial(our_epoch, problem, strategy="auc")
     yield "skdam, cross-entropy", partial(our_epoch, problem, strategy="cross-entropy")
-    if torch.device(problem.device).type == "cuda":
+    if problem.is_on_cuda:
         yield "skdam, alternating, bfloat16", partial(our_epoch, problem, precision="bfloat16")
         graphs: dict[str, Any] = {"compile": True, "compile__mode": "reduce-overhead"}
         yield "skdam, alternating, CUDA graphs", partial(our_epoch, problem, **graphs)
@@ -214,7 +216,7 @@ def scoring_runs(problem: Problem, n_rows: int) -> dict[str, Run]:
     def bare() -> None:
         with torch.inference_mode():
             batches = torch.from_numpy(repeated).split(1024)
-            torch.cat([module(_scaled(batch.to(problem.device))) for batch in batches]).cpu()
+            torch.cat([module(scaled(batch.to(problem.device))) for batch in batches]).cpu()
 
     return {
         "bare torch, scores": bare,
@@ -222,15 +224,15 @@ def scoring_runs(problem: Problem, n_rows: int) -> dict[str, Run]:
     }
 
 
-def measure(runs: Mapping[str, Run], repeats: int, device: str) -> dict[str, np.ndarray]:
-    """Return the seconds of each run, the first time and then in each repeat."""
+def measure(problem: Problem, runs: Mapping[str, Run], repeats: int) -> dict[str, np.ndarray]:
+    """Return the seconds of each run on a problem, the first time and then in each repeat."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     rng = np.random.default_rng(0)
     for repeat in range(repeats + 1):
         for name in rng.permutation(list(runs)):
             start = perf_counter()
             runs[name]()
-            if torch.device(device).type == "cuda":
+            if problem.is_on_cuda:
                 torch.cuda.synchronize()
             seconds[name].append(perf_counter() - start)
         print(f"{repeat}/{repeats} repeats", file=sys.stderr)
@@ -244,7 +246,7 @@ def summary(
     n_rows = len(problem.X)
     n_steps = -(-n_rows // BATCH_SIZE)
     place = f"{torch.get_num_threads()} CPU thread(s)"
-    if torch.device(problem.device).type == "cuda":
+    if problem.is_on_cuda:
         place += f", {torch.cuda.get_device_name(problem.device)}"
     text = f"# Speed\n\n{place}, torch {torch.__version__}.\n\n"
     text += f"## An epoch of {n_rows} rows, {problem.network}, batches of {BATCH_SIZE}\n\n"
@@ -297,9 +299,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, make in training_runs(problem)
         if arguments.without is None or arguments.without not in name
     }
-    training = measure(epochs, arguments.repeats, arguments.device)
+    training = measure(problem, epochs, arguments.repeats)
     scores = scoring_runs(problem, arguments.scored_rows)
-    scoring = measure(scores, arguments.repeats, arguments.device)
+    scoring = measure(problem, scores, arguments.repeats)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(summary(problem, training, scoring))
     return 0

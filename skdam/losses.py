@@ -179,13 +179,16 @@ class AUCMarginLoss(nn.Module):
         ValueError
             If the shapes do not fit each other or ``n_members``.
         """
-        if not self.is_unchanged:
-            loss = self(logits, targets)
-            loss.backward()
-            return loss.detach()
         return self._backpropagate(logits, targets)
 
-    def _backpropagate(self, logits: Tensor, targets: Tensor | PreparedTargets) -> Tensor:
+    def _backpropagate(
+        self, logits: Tensor, targets: Tensor | PreparedTargets, **phase: Phase
+    ) -> Tensor:
+        """Propagate the loss of the phase, or of no phase, which is the margin loss."""
+        if phase.get("phase", "outer") != "outer" or not self.is_unchanged:
+            loss = self(logits, targets, **phase)
+            loss.backward()
+            return loss.detach()
         logits, targets = self._align(logits, targets)
         with torch.no_grad(), _in_full_precision(logits):
             prepared = self._prepared(targets)
@@ -466,11 +469,7 @@ class CompositionalAUCLoss(AUCMarginLoss):
         ValueError
             If the shapes or the phase do not fit.
         """
-        if phase == "outer" and self.is_unchanged:
-            return self._backpropagate(logits, targets)
-        loss = self(logits, targets, phase=phase)
-        loss.backward()
-        return loss.detach()
+        return self._backpropagate(logits, targets, phase=phase)
 
     def _classification_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if logits.ndim == 1 and self.inner_loss == "cross-entropy":

@@ -394,12 +394,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         for X, y in whole_batches(
             self._resident_[1], iterator.batch_sampler, device, is_private=is_private
         ):
-            if is_private:
-                # all batches have the same targets
-                prepared = criterion.prepare(y) if prepared is None else prepared
-                yield X, prepared
-            else:
-                yield X, y
+            if is_private and prepared is None:
+                prepared = criterion.prepare(y)  # all batches have the same
+            yield X, y if prepared is None else prepared
 
     def _scoring_batches(self, iterator: Any) -> Iterable[Any]:
         if (

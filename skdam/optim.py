@@ -382,8 +382,8 @@ class PDSCA(torch.optim.Optimizer):
         names = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
         own = {name: getattr(self, name) for name in names}
         own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
-        self._unpack()
         own |= {"_parts": [], "_layout": None, "_can_pack": True}
+        self._unpack()
         return super().__getstate__() | own
 
     def _outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
