@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skdam._hooks import add_gradient, has_hooks
+
 
 class CompiledGradients:
     """Forward and backward pass by :func:`torch.compile`, for each phase of a batch's losses.
@@ -65,7 +67,7 @@ class CompiledGradients:
         try:
             if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
                 raise RuntimeError(f"torch {torch.__version__} is too old to compile gradients.")
-            if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters):
+            if any(map(has_hooks, parameters)):
                 raise RuntimeError("parameters have hooks, which a compiled step does not call.")
             try:
                 known = key in self._traced
@@ -86,7 +88,7 @@ class CompiledGradients:
             )
             return None
         for parameter, slope in zip(parameters, slopes, strict=True):
-            parameter.grad = slope if parameter.grad is None else parameter.grad + slope
+            add_gradient(parameter, slope)
         # a CUDA graph writes its next loss to the same place
         return loss.clone() if loss.is_cuda else loss, logits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ class Part:
         raise NotImplementedError
 
     def gradient(self, bound: float) -> Tensor:
-        """Return the gradient, clipped to [-bound, bound], to be changed in place."""
+        """Return the gradient, clipped to [-bound, bound], as a tensor that may be changed."""
         raise NotImplementedError
 
     def reference(self) -> Tensor:
@@ -74,22 +74,36 @@ class Vector(Part):
     """Parameters as views of one vector, their gradients likewise, and a state of all."""
 
     def __init__(
-        self, parameters: list[Tensor], value: Tensor, gradient: Tensor, gradients: list[Tensor]
+        self,
+        parameters: list[Tensor],
+        value: Tensor,
+        gradient: Tensor,
+        gradients: list[Tensor],
+        step: Tensor,
     ) -> None:
         super().__init__(value, {})
         self._parameters = parameters
         self._gradient = gradient
         self._gradients = gradients
+        self._step = step
 
     def load(self) -> bool:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         if len(gradients) < len(self._parameters) or any(g.is_sparse for g in gradients):
             return False
-        torch._foreach_copy_(self._gradients, gradients)
+        pairs = zip(self._gradients, gradients, strict=True)
+        strays = [(place, gradient) for place, gradient in pairs if gradient is not place]
+        if strays:
+            places, gradients = map(list, zip(*strays, strict=True))
+            torch._foreach_copy_(places, gradients)
         return True
 
+    def places(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the ids of the parameters, each with the place of its gradient."""
+        return zip(map(id, self._parameters), self._gradients, strict=True)
+
     def gradient(self, bound: float) -> Tensor:
-        return self._gradient.clamp_(-bound, bound)
+        return torch.clamp(self._gradient, -bound, bound, out=self._step)
 
     def changed(self) -> None:
         # the parameters do not count what the vector counts
@@ -128,7 +142,9 @@ class Pack(Vector):
         self._sizes = [-(-parameter.numel() // multiple) * multiple for parameter in parameters]
         value = self._joined(parameters)
         gradient = torch.zeros_like(value)
-        super().__init__(parameters, value, gradient, self._parts(gradient))
+        super().__init__(
+            parameters, value, gradient, self._parts(gradient), torch.zeros_like(value)
+        )
         for parameter, part in zip(parameters, self._parts(value), strict=True):
             parameter.data = part
         self._places = _places(parameters)
@@ -211,6 +227,7 @@ class _Share(Vector):
             pack.value[:size],
             pack._gradient[:size],
             pack._gradients[:count],
+            pack._step[:size],
         )
         self._pack = pack
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
+from skdam._hooks import add_gradient, has_hooks, is_called_as_it_is
+
 Phase = Literal["inner", "outer"]
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -185,26 +187,50 @@ class AUCMarginLoss(nn.Module):
         self, logits: Tensor, targets: Tensor | PreparedTargets, **phase: Phase
     ) -> Tensor:
         """Propagate the loss of the phase, or of no phase, which is the margin loss."""
-        if phase.get("phase", "outer") != "outer" or not self.is_unchanged:
+        if not self.is_unchanged:
             loss = self(logits, targets, **phase)
             loss.backward()
             return loss.detach()
-        logits, targets = self._align(logits, targets)
+        loss, slopes = self.gradient(logits, targets, **phase)
+        if logits.requires_grad:
+            logits.backward(slopes)
+        return loss
+
+    def gradient(self, logits: Tensor, targets: Tensor | PreparedTargets) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient by the logits.
+
+        What :meth:`backward` does before autograd goes on: ``a`` and ``b`` get their gradients,
+        hooks are not called.
+
+        Parameters
+        ----------
+        logits, targets
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        gradient : Tensor of the shape and the dtype of ``logits``
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or ``n_members``.
+        """
+        given = logits
         with torch.no_grad(), _in_full_precision(logits):
+            logits, targets = self._align(logits, targets)
             prepared = self._prepared(targets)
             terms = self._terms(logits, prepared)
-            value = self._value(terms, prepared)
+            loss = self._value(terms, prepared)
             of_logits = torch.ops.aten.sigmoid_backward(terms.weighted, terms.scores)
             of_a_and_b = _plus_product(
                 self.alpha * prepared.twice_totals, prepared.classes, terms.weighted, -1
             )
-        if logits.requires_grad:
-            logits.backward(of_logits)
         for parameter, gradient in zip((self.a, self.b), of_a_and_b.unbind(), strict=True):
             if parameter.requires_grad:
-                gradient = gradient.to(parameter.dtype)
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return value
+                add_gradient(parameter, gradient.to(parameter.dtype))
+        return loss, of_logits.view_as(given).to(given.dtype)
 
     def prepare(self, targets: Tensor) -> PreparedTargets:
         """Return targets with all that the loss derives from them.
@@ -233,13 +259,9 @@ class AUCMarginLoss(nn.Module):
         """Whether a call does what this module says, with no hooks and no code of others."""
         return (
             type(self).__module__ == __name__
-            and "forward" not in vars(self)
-            and not self._forward_hooks
-            and not self._forward_pre_hooks
-            and not self._backward_hooks
-            and not self._backward_pre_hooks
-            and not _has_hooks(self.a)
-            and not _has_hooks(self.b)
+            and is_called_as_it_is(self)
+            and not has_hooks(self.a)
+            and not has_hooks(self.b)
         )
 
     def extra_repr(self) -> str:
@@ -346,10 +368,6 @@ class _Terms(NamedTuple):
     dual: Tensor  # a, b, alpha and 1
     distances: Tensor
     weighted: Tensor  # distances times twice their weights
-
-
-def _has_hooks(parameter: Any) -> bool:
-    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
 
 
 def _in_full_precision(tensor: Tensor) -> Any:
@@ -470,6 +488,47 @@ class CompositionalAUCLoss(AUCMarginLoss):
             If the shapes or the phase do not fit.
         """
         return self._backpropagate(logits, targets, phase=phase)
+
+    def gradient(  # type: ignore[override]
+        self, logits: Tensor, targets: Tensor | PreparedTargets, phase: Phase
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient by the logits.
+
+        What :meth:`backward` does before autograd goes on: in the outer phase ``a`` and ``b`` get
+        their gradients, hooks are not called.
+
+        Parameters
+        ----------
+        logits, targets, phase
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        gradient : Tensor of the shape and the dtype of ``logits``
+
+        Raises
+        ------
+        ValueError
+            If the shapes or the phase do not fit.
+        """
+        if phase == "outer":
+            return super().gradient(logits, targets)
+        if self.inner_loss != "cross-entropy":
+            leaf = logits.detach().requires_grad_()
+            loss = self(leaf, targets, phase=phase)
+            loss.backward()
+            assert leaf.grad is not None
+            return loss.detach(), leaf.grad
+        with torch.no_grad():
+            aligned, targets = self._align(logits, targets)
+            if isinstance(targets, PreparedTargets):
+                targets = targets.targets
+            loss = self._classification_loss(aligned, targets)
+            if aligned.ndim == 2:
+                targets = targets.unsqueeze(1)
+            slopes = torch.sigmoid(aligned).sub_(targets).mul_(1 / len(aligned))
+        return loss, slopes.view_as(logits).to(logits.dtype)
 
     def _classification_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if logits.ndim == 1 and self.inner_loss == "cross-entropy":

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
+from skdam._chain import ChainedModule
 from skdam._compilation import CompiledGradients
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
@@ -203,6 +204,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._watched_ = True
         self._places_of_buffers_: list[tuple[dict[str, Any], str]] | None = None
         self._copies_of_buffers_: list[Tensor] = []
+        self._chained_: ChainedModule | None = None
         self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
 
@@ -319,6 +321,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
                 self._train_epoch(iterator, prefix, step_fn, **fit_params)
             finally:
                 self._places_of_buffers_ = None
+                self._chained_ = None
                 self.optimizer_.eval()
         else:
             scores, targets = [], []
@@ -344,6 +347,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._set_training(True)
         if self._is_alone:
             self._places_of_buffers_ = self._find_buffers()
+            if self._can_be_chained:
+                self._chained_ = ChainedModule(self.module_)
         log = _LossLog(prefix)
         for batch in self._training_batches(iterator):
             if self._watched_:
@@ -370,6 +375,19 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def _is_alone(self) -> bool:
         """Whether batches of an epoch are seen by module and criterion only."""
         return not self._watched_ and type(self) is CompositionalAUCNet
+
+    @property
+    def _can_be_chained(self) -> bool:
+        """Whether autograd would do nothing in training that a chain does not do."""
+        return (
+            self._is_loss_of_criterion
+            and getattr(self.infer, "__func__", None) is CompositionalAUCNet.infer
+            and self.criterion_.is_unchanged
+            and self._compiled_ is None
+            and self.precision == "float32"
+            and self.optimizer_.hypergradient == "first-order"
+            and ChainedModule.suits(self.module_)
+        )
 
     def _training_batches(self, iterator: Any) -> Iterator[Any]:
         """Yield the batches of an epoch, without the loader where nobody would miss it."""
@@ -446,6 +464,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             if step is not None:
                 return {"loss": step[0], "y_pred": step[1]}
             self._compiled_ = None
+        if self._chained_ is not None and isinstance(X, Tensor) and not fit_params:
+            logits = self._chained_(scaled(self._on_device(X)))
+            loss, slopes = self.criterion_.gradient(logits, y, phase=self.optimizer_.phase)
+            self._chained_.backward(slopes, self.optimizer_.gradient_places)
+            return {"loss": loss, "y_pred": logits}
         with self._autocast():
             logits = self.infer(X, **fit_params)
         if self.precision != "float32":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any, Literal
 
@@ -153,6 +153,7 @@ class PDSCA(torch.optim.Optimizer):
         self._steps = 0
         self._at_inner_point = False
         self._parts: list[tuple[Options, Part]] = []
+        self._places: dict[int, Tensor] = {}
         self._layout: _Layout | None = None
         self._can_pack = True
         defaults = {
@@ -205,6 +206,11 @@ class PDSCA(torch.optim.Optimizer):
     def trained_parameters(self) -> list[Tensor]:
         """All parameters that require gradients, ``a`` and ``b`` included."""
         return [parameter for group in self.param_groups for parameter in _trained_in(group)]
+
+    @property
+    def gradient_places(self) -> Mapping[int, Tensor]:
+        """By the ``id`` of a parameter, what its ``grad`` may be to spare :meth:`step` a copy."""
+        return self._places
 
     @property
     def phases_per_batch(self) -> int:
@@ -382,7 +388,7 @@ class PDSCA(torch.optim.Optimizer):
         names = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
         own = {name: getattr(self, name) for name in names}
         own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
-        own |= {"_parts": [], "_layout": None, "_can_pack": True}
+        own |= {"_parts": [], "_places": {}, "_layout": None, "_can_pack": True}
         self._unpack()
         return super().__getstate__() | own
 
@@ -507,6 +513,8 @@ class PDSCA(torch.optim.Optimizer):
             self._unpack()
             alike = self._alike_groups()
             self._parts = [part for groups in alike for part in self._parted(groups)]
+            packs = [part for _, part in self._parts if isinstance(part, Pack)]
+            self._places = dict(place for pack in packs for place in pack.places())
             self._layout = _Layout(self, alike)
 
     def _alike_groups(self) -> list[list[Options]]:
@@ -543,7 +551,7 @@ class PDSCA(torch.optim.Optimizer):
         for _, part in self._parts:
             if isinstance(part, Pack):
                 part.dissolve()
-        self._parts, self._layout = [], None
+        self._parts, self._places, self._layout = [], {}, None
 
     def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
