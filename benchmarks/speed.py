@@ -183,8 +183,11 @@ def training_runs(problem: Problem) -> Iterator[tuple[str, Callable[[], Run]]]:
         yield f"skdam, {n_members} members", partial(our_epoch, problem, module=members)
     encoded = {"n_members": 8, "n_landmarks": 0, "encoding": "piecewise-linear"}
     yield "skdam, 8 members, encoded", partial(our_epoch, problem, module=encoded)
-    default = {"n_members": 8, "encoding": "piecewise-linear", "dropout": 0.1}
+    default: dict[str, Any] = {"n_members": 8, "encoding": "piecewise-linear", "dropout": 0.1}
     yield "skdam, the default network", partial(our_epoch, problem, module=default)
+    not_encoded = default | {"encoding": None}
+    name = "skdam, the default network, not encoded"
+    yield name, partial(our_epoch, problem, module=not_encoded)
     default_compiled = partial(our_epoch, problem, module=default, compile=True)
     yield "skdam, the default network, compiled", default_compiled
 
@@ -200,6 +203,8 @@ PAIRS = (
     ("skdam, 8 members", "skdam, alternating"),
     ("skdam, 32 members", "skdam, alternating"),
     ("skdam, 8 members, encoded", "skdam, 8 members"),
+    ("skdam, the default network", "skdam, the default network, not encoded"),
+    ("skdam, the default network, compiled", "skdam, the default network"),
     ("skdam, predict_proba", "bare torch, scores"),
 )
 

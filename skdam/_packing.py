@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,26 +70,58 @@ class Single(Part):
         return self.value.grad.clamp(-bound, bound)
 
 
+class Form(NamedTuple):
+    """Shapes of tensors, and the sizes of their parts in a vector."""
+
+    shapes: list[torch.Size]
+    sizes: list[int]
+
+    @classmethod
+    def of(cls, tensors: list[Tensor]) -> Form:
+        """Return that of tensors of one dtype."""
+        multiple = _ALIGNMENT // tensors[0].element_size()
+        sizes = [-(-tensor.numel() // multiple) * multiple for tensor in tensors]
+        return cls([tensor.shape for tensor in tensors], sizes)
+
+    def parts(self, vector: Tensor) -> list[Tensor]:
+        """Return the tensors, as views of the vector."""
+        parts = vector.split(self.sizes)
+        return [
+            part[: shape.numel()].view(shape)
+            for part, shape in zip(parts, self.shapes, strict=True)
+        ]
+
+    def first(self, count: int) -> Form:
+        """Return that of the first tensors."""
+        return Form(self.shapes[:count], self.sizes[:count])
+
+
 class Vector(Part):
-    """Parameters as views of one vector, their gradients likewise, and a state of all."""
+    """Parameters as views of one vector, their gradients likewise, and a state of all.
+
+    Parameters
+    ----------
+    parameters : list of Tensor
+    form : Form
+        That of the parameters.
+    value : Tensor
+    gradient, step : Tensor
+        Vectors to be filled.
+    """
 
     def __init__(
-        self,
-        parameters: list[Tensor],
-        value: Tensor,
-        gradient: Tensor,
-        gradients: list[Tensor],
-        step: Tensor,
+        self, parameters: list[Tensor], form: Form, value: Tensor, gradient: Tensor, step: Tensor
     ) -> None:
         super().__init__(value, {})
-        self._parameters = parameters
+        self.parameters = parameters
+        self.form = form
         self._gradient = gradient
-        self._gradients = gradients
+        self._gradients = form.parts(gradient)
         self._step = step
 
     def load(self) -> bool:
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        if len(gradients) < len(self._parameters) or any(g.is_sparse for g in gradients):
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if len(gradients) < len(self.parameters) or any(g.is_sparse for g in gradients):
             return False
         pairs = zip(self._gradients, gradients, strict=True)
         strays = [(place, gradient) for place, gradient in pairs if gradient is not place]
@@ -100,14 +132,14 @@ class Vector(Part):
 
     def places(self) -> Iterator[tuple[int, Tensor]]:
         """Yield the ids of the parameters, each with the place of its gradient."""
-        return zip(map(id, self._parameters), self._gradients, strict=True)
+        return zip(map(id, self.parameters), self._gradients, strict=True)
 
     def gradient(self, bound: float) -> Tensor:
         return torch.clamp(self._gradient, -bound, bound, out=self._step)
 
     def changed(self) -> None:
         # the parameters do not count what the vector counts
-        torch.autograd.graph.increment_version(self._parameters)
+        torch.autograd.graph.increment_version(self.parameters)
 
 
 class Pack(Vector):
@@ -137,15 +169,10 @@ class Pack(Vector):
     """
 
     def __init__(self, parameters: list[Tensor], states: list[State], n_of_network: int) -> None:
-        multiple = _ALIGNMENT // parameters[0].element_size()
-        self._shapes = [parameter.shape for parameter in parameters]
-        self._sizes = [-(-parameter.numel() // multiple) * multiple for parameter in parameters]
-        value = self._joined(parameters)
-        gradient = torch.zeros_like(value)
-        super().__init__(
-            parameters, value, gradient, self._parts(gradient), torch.zeros_like(value)
-        )
-        for parameter, part in zip(parameters, self._parts(value), strict=True):
+        form = Form.of(parameters)
+        value = _joined(parameters, form)
+        super().__init__(parameters, form, value, torch.zeros_like(value), torch.zeros_like(value))
+        for parameter, part in zip(parameters, form.parts(value), strict=True):
             parameter.data = part
         self._places = _places(parameters)
         self._states = states
@@ -153,12 +180,13 @@ class Pack(Vector):
         if n_of_network == len(parameters):
             self.network = self
         elif n_of_network:
-            self.network = _Share(self, n_of_network, sum(self._sizes[:n_of_network]))
+            self.network = _Share(self, n_of_network)
         for key in states[0]:
             values = [state[key] for state in states if key in state]
             owner = self if len(values) == len(states) else self.network
             assert owner is not None
-            owner.state[key] = self._joined(values) if isinstance(values[0], Tensor) else values[0]
+            is_tensor = isinstance(values[0], Tensor)
+            owner.state[key] = _joined(values, owner.form) if is_tensor else values[0]
         for state in states:
             state.clear()
 
@@ -191,48 +219,40 @@ class Pack(Vector):
 
     def dissolve(self) -> None:
         """Give each parameter memory of its own again, and its state what the pack has for it."""
-        for parameter, place in zip(self._parameters, self._places, strict=True):
+        for parameter, place in zip(self.parameters, self._places, strict=True):
             if _places([parameter]) == [place]:
                 parameter.data = parameter.data.clone()
         for share in {self, self.network or self}:
-            n_states = len(share._parameters)
+            n_states = len(share.parameters)
             for key, value in share.state.items():
                 values = [value] * n_states
                 if isinstance(value, Tensor):
-                    values = [part.clone() for part in self._parts(value, n_states)]
+                    values = [part.clone() for part in share.form.parts(value)]
                 for state, own in zip(self._states[:n_states], values, strict=True):
                     state[key] = own
-
-    def _joined(self, tensors: list[Tensor]) -> Tensor:
-        # zeros, as there are gaps between the parts
-        vector = tensors[0].new_zeros(sum(self._sizes[: len(tensors)]))
-        torch._foreach_copy_(self._parts(vector, len(tensors)), tensors)
-        return vector
-
-    def _parts(self, vector: Tensor, count: int | None = None) -> list[Tensor]:
-        parts = vector.split(self._sizes[:count])
-        return [
-            part[: shape.numel()].view(shape)
-            for part, shape in zip(parts, self._shapes[:count], strict=True)
-        ]
 
 
 class _Share(Vector):
     """The first parameters of a pack."""
 
-    def __init__(self, pack: Pack, count: int, size: int) -> None:
+    def __init__(self, pack: Pack, count: int) -> None:
         self.network = self
+        form = pack.form.first(count)
+        vectors = (pack.value, pack._gradient, pack._step)
         super().__init__(
-            pack._parameters[:count],
-            pack.value[:size],
-            pack._gradient[:size],
-            pack._gradients[:count],
-            pack._step[:size],
+            pack.parameters[:count], form, *(vector[: sum(form.sizes)] for vector in vectors)
         )
         self._pack = pack
 
     def reference(self) -> Tensor:
         return self._pack.reference()[: len(self.value)]
+
+
+def _joined(tensors: list[Tensor], form: Form) -> Tensor:
+    # zeros, as there are gaps between the parts
+    vector = tensors[0].new_zeros(sum(form.sizes))
+    torch._foreach_copy_(form.parts(vector), tensors)
+    return vector
 
 
 def _places(parameters: list[Tensor]) -> list[tuple[int, int]]:

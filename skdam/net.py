@@ -27,7 +27,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from skdam._chain import ChainedModule
-from skdam._compilation import CompiledGradients
+from skdam._compilation import CompiledGradients, CompiledStep
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam.callbacks import StageSchedule
 from skdam.data import (
@@ -205,6 +205,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._places_of_buffers_: list[tuple[dict[str, Any], str]] | None = None
         self._copies_of_buffers_: list[Tensor] = []
         self._chained_: ChainedModule | None = None
+        self._whole_step_: CompiledStep | None = None
         self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
 
@@ -232,14 +233,17 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             kwargs |= {"variant": "alternating", "inner_steps": 0, "hypergradient": "first-order"}
             kwargs["pretraining"] = self.strategy in ("two-stage", "cross-entropy")
         self.optimizer_ = self.optimizer(*args, loss=self.criterion_, **kwargs)
-        self._compiled_ = None
+        self._compiled_ = self._compiled_step_ = None
         if self.compile:
             if self.optimizer_.hypergradient == "exact":
                 # it evaluates the inner loss again, with the random numbers of before
                 raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
-            self._compiled_ = CompiledGradients(
-                self.module_, self.criterion_, self._autocast, self.get_params_for("compile")
-            )
+            options = self.get_params_for("compile")
+            functions = (self.module_, self.criterion_, self._autocast, options)
+            self._compiled_ = CompiledGradients(*functions)
+            # a CUDA graph does not take what it changes
+            if torch.device(self.device).type == "cpu" and type(self.optimizer_) is PDSCA:
+                self._compiled_step_ = CompiledStep(*functions, self.optimizer_)
         return self
 
     def torch_compile(self, module: Any, name: str) -> Any:
@@ -321,7 +325,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
                 self._train_epoch(iterator, prefix, step_fn, **fit_params)
             finally:
                 self._places_of_buffers_ = None
-                self._chained_ = None
+                self._chained_ = self._whole_step_ = None
                 self.optimizer_.eval()
         else:
             scores, targets = [], []
@@ -349,6 +353,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self._places_of_buffers_ = self._find_buffers()
             if self._can_be_chained:
                 self._chained_ = ChainedModule(self.module_)
+            if self._compiled_step_ is not None and self._compiled_step_.is_of_use:
+                self._whole_step_ = self._compiled_step_
+                self._whole_step_.begin()
         log = _LossLog(prefix)
         for batch in self._training_batches(iterator):
             if self._watched_:
@@ -457,7 +464,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Evaluate the loss of the phase, and add its gradient to what there is."""
         X, y = batch
-        if self._compiled_ is not None and not fit_params:
+        if self._compiled_ is not None and self._whole_step_ is None and not fit_params:
             X, y = scaled(self._on_device(X)), self._on_device(y)
             optimizer = self.optimizer_
             step = self._compiled_(X, y, optimizer.phase, optimizer.trained_parameters)
@@ -718,6 +725,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         exact = optimizer.hypergradient == "exact"
         if exact and phase == "inner":
             self._inner_rng_state_ = get_rng_state(self.device)
+        if self._whole_step_ is not None and not fit_params:
+            X, y = batch
+            taken = self._whole_step_(scaled(self._on_device(X)), self._on_device(y))
+            if taken is not None:
+                return {"loss": taken[0], "y_pred": taken[1]}
+            if not self._whole_step_.is_of_use:
+                self._whole_step_ = None
         optimizer.zero_grad()
         # lookahead predicts at u: what the batch does to running statistics at w is undone
         passing = optimizer.phases_per_batch == 2 and phase == "inner"

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from skdam._packing import Pack, Part, Single
+from skdam._packing import Pack, Part, Single, Vector
 
 _options_of = operator.itemgetter(
     "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps"
@@ -203,6 +203,11 @@ class PDSCA(torch.optim.Optimizer):
         return "inner"
 
     @property
+    def n_steps(self) -> int:
+        """How many steps were taken; :meth:`start_auc_stage` starts to count anew."""
+        return self._steps
+
+    @property
     def trained_parameters(self) -> list[Tensor]:
         """All parameters that require gradients, ``a`` and ``b`` included."""
         return [parameter for group in self.param_groups for parameter in _trained_in(group)]
@@ -241,17 +246,22 @@ class PDSCA(torch.optim.Optimizer):
             What ``closure`` returned, else None.
         """
         # torch's wrapper, with an entry in its profiler, would take as long as the step
-        is_watched = (
+        return (self._watched_step if self._is_watched else self._step)(
+            closure, inner_loss=inner_loss
+        )
+
+    # what tells torch not to wrap it again
+    step.hooked = True  # type: ignore[attr-defined]
+
+    @property
+    def _is_watched(self) -> bool:
+        return bool(
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
             or _global_optimizer_pre_hooks
             or _global_optimizer_post_hooks
             or torch.autograd._profiler_enabled()
         )
-        return (self._watched_step if is_watched else self._step)(closure, inner_loss=inner_loss)
-
-    # what tells torch not to wrap it again
-    step.hooked = True  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def _step(
@@ -276,6 +286,38 @@ class PDSCA(torch.optim.Optimizer):
         return value
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
+
+    @torch.no_grad()
+    def whole_step(self) -> tuple[Options, Vector] | None:
+        """Return what the next step moves, with its options, if a compiled step can take it.
+
+        That is one vector, the states of which all exist: then one of the functions of this
+        module is the step, and :meth:`count_step` does the rest.
+        """
+        if self.variant != "alternating" or self.adaptive or self._is_watched:
+            return None
+        self._lay_out()
+        if len(self._parts) != 1:
+            return None
+        options, pack = self._parts[0]
+        if not isinstance(pack, Pack):
+            return None
+        needed = {"inner_point"}
+        vector: Vector | None = pack.network
+        if self.pretraining or self.phase == "outer":
+            vector, needed = pack, {"gradient"}
+        if options["epoch_decay"]:
+            needed |= {"reference", "stage_average"}
+        if vector is None or not needed <= pack.state.keys() | vector.state.keys():
+            return None
+        return options, vector
+
+    def count_step(self, options: Options, part: Vector) -> None:
+        """Take note of the step of :meth:`whole_step`."""
+        if options["epoch_decay"] and "stage_steps" in part.state:
+            part.state["stage_steps"] += 1
+        part.changed()
+        self._steps += 1
 
     def restart_stage(self, lr_decay: float = 0.1) -> None:
         """Start a new stage: decay all rates and move the reference point.
@@ -408,12 +450,7 @@ class PDSCA(torch.optim.Optimizer):
 
     def _alternating_inner_step(self) -> None:
         for options, part in self._moving_parts(of_network=True):
-            step = part.gradient(options["clip_value"])
-            _add_decay(step, part, options)
-            if self.adaptive:
-                step = _over_root(step, step, part.state, "inner", options)
-            part.value.add_(step, alpha=-_inner_lr(options))
-            part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
+            move_to_inner_point(part, options, self.adaptive)
             part.changed()
 
     def _lookahead_inner_step(self) -> None:
@@ -431,26 +468,13 @@ class PDSCA(torch.optim.Optimizer):
 
     def _averaged_step(self) -> None:
         for options, part in self._moving_parts():
-            gradient = part.gradient(options["clip_value"])
-            if self.variant == "alternating":
-                _add_decay(gradient, part, options)
-            step = _average(part.state, "gradient", gradient, options["betas"][1])
-            if self.adaptive:
-                step = _over_root(step, gradient, part.state, "outer", options)
-            if self.variant == "lookahead":
-                # the average has to stay as it is, the gradient has been used
-                step = gradient.copy_(step)
-                _add_decay(step, part, options)
-            part.value.add_(step, alpha=-options["lr"])
-            if options["epoch_decay"]:
-                _extend_stage_average(part)
+            descend(part, options, self.variant, self.adaptive)
             part.changed()
 
     def _dual_step(self) -> None:
         loss = self.loss
         lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
-        # a rate of 1/2 reaches the maximum, a larger one passes over it
-        loss.alpha.lerp_((loss.b - loss.a).add_(loss.margin), min(2 * lr, 1.0)).relu_()
+        ascend(loss.alpha, loss.a, loss.b, loss.margin, lr)
 
     def _apply_hessian(self, inner_loss: Callable[[], Tensor]) -> None:
         """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w))).
@@ -608,12 +632,60 @@ def _inner_lr(options: Options) -> float:
     return options["lr"] if options["inner_lr"] is None else options["inner_lr"]
 
 
+def _add(x: Tensor, y: Tensor, factor: float | Tensor) -> Tensor:
+    """Add ``factor * y`` to x; a number would be a constant of what is compiled."""
+    return x.add_(y * factor) if isinstance(factor, Tensor) else x.add_(y, alpha=factor)
+
+
+def move_to_inner_point(part: Part, options: Options, adaptive: bool) -> None:
+    """Take an inner step of the alternating variant.
+
+    The options of this and of the next functions are numbers or tensors of shape ().
+    """
+    step = part.gradient(options["clip_value"])
+    _add_decay(step, part, options)
+    if adaptive:
+        step = _over_root(step, step, part.state, "inner", options)
+    _add(part.value, step, -_inner_lr(options))
+    part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
+
+
+def descend(part: Part, options: Options, variant: str, adaptive: bool) -> None:
+    """Take a step of the averaged gradient."""
+    gradient = part.gradient(options["clip_value"])
+    if variant == "alternating":
+        _add_decay(gradient, part, options)
+    step = _average(part.state, "gradient", gradient, options["betas"][1])
+    if adaptive:
+        step = _over_root(step, gradient, part.state, "outer", options)
+    if variant == "lookahead":
+        # the average has to stay as it is, the gradient has been used
+        step = gradient.copy_(step)
+        _add_decay(step, part, options)
+    _add(part.value, step, -options["lr"])
+    if _is_pulled_back(options):
+        _extend_stage_average(part)
+
+
+def ascend(alpha: Tensor, a: Tensor, b: Tensor, margin: float, lr: Any) -> None:
+    """Take a dual step."""
+    # a rate of 1/2 reaches the maximum, a larger one passes over it
+    weight = (2 * lr).clamp(max=1) if isinstance(lr, Tensor) else min(2 * lr, 1.0)
+    alpha.lerp_((b - a).add_(margin), weight).relu_()
+
+
 def _add_decay(step: Tensor, part: Part, options: Options) -> None:
     """Add ``epoch_decay * (v - v_ref) + weight_decay * v``."""
     epoch_decay = options["epoch_decay"]
-    step.add_(part.value, alpha=options["weight_decay"] + epoch_decay)
-    if epoch_decay:
-        step.add_(part.reference(), alpha=-epoch_decay)
+    _add(step, part.value, options["weight_decay"] + epoch_decay)
+    if _is_pulled_back(options):
+        _add(step, part.reference(), -epoch_decay)
+
+
+def _is_pulled_back(options: Options) -> bool:
+    epoch_decay = options["epoch_decay"]
+    # what is compiled does not know the value of a tensor
+    return isinstance(epoch_decay, Tensor) or epoch_decay > 0
 
 
 def _average(state: dict[str, Any], key: str, value: Tensor, beta: float) -> Tensor:

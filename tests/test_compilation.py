@@ -1,10 +1,11 @@
+import pickle
 import shutil
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet
@@ -139,6 +140,113 @@ def test_options_reach_the_compiler(data):
         fitted(data, compile=True, compile__backend="sorcery", **PLAIN)
     with pytest.raises(ValueError, match="compile__fullgraph is not a parameter"):
         fitted(data, compile=True, compile__fullgraph=False)
+
+
+def small_net(**parameters):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        module = nn.Sequential(nn.Linear(30, 6), nn.Tanh(), nn.Linear(6, 1))
+    return CompositionalAUCNet(
+        module, max_epochs=6, batch_size=32, random_state=0, verbose=0, **parameters
+    )
+
+
+class Slower(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        for group in net.optimizer_.param_groups:
+            group["lr"] *= 0.8
+
+
+def count_whole_steps(net):
+    """Initialize the net, and return a list that grows with each step compiled as a whole."""
+    net.initialize()
+    counted = []
+    count_step = net.optimizer_.count_step
+    net.optimizer_.count_step = lambda *given: counted.append(1) or count_step(*given)
+    return counted
+
+
+def state_of(net):
+    optimizer = net.optimizer_.state_dict()
+    return {
+        "module": net.module_.state_dict(),
+        "criterion": net.criterion_.state_dict(),
+        "states": optimizer["state"],
+        "n_steps": optimizer["schedule"]["steps"],
+        "rates": [group["lr"] for group in optimizer["param_groups"]],
+    }
+
+
+TRACED = {"compile": True, "compile__backend": "aot_eager"}
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("parameters", "n_otherwise"),
+    [
+        ({}, 2),
+        ({"optimizer__inner_steps": 3, "optimizer__inner_lr": 0.02}, 4),
+        ({"optimizer__epoch_decay": 0.0, "optimizer__weight_decay": 0.0}, 2),
+        ({"optimizer__clip_value": float("inf"), "lr": 1.0}, 2),
+        ({"strategy": "auc"}, 1),
+        ({"strategy": "cross-entropy", "optimizer__betas": (0.5, 0.3)}, 1),
+        ({"strategy": "two-stage", "criterion__inner_loss": "focal"}, 2),
+        ({"callbacks": [Slower()]}, 2),
+        ({"callbacks": [LRScheduler("StepLR", step_size=1, step_every="batch")]}, None),
+        ({"optimizer__adaptive": True, "lr": 0.01}, None),
+        ({"optimizer__variant": "lookahead"}, None),
+    ],
+    ids=str,
+)
+def test_steps_as_a_whole_are_those_of_the_optimizer(data, parameters, n_otherwise):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    plain = small_net(**parameters).fit(X, y)
+    compiled = small_net(**parameters, **TRACED)
+    counted = count_whole_steps(compiled)
+    compiled.partial_fit(X, y)
+    n_steps = sum(len(row["batches"]) for row in compiled.history)
+    assert len(counted) == (0 if n_otherwise is None else n_steps - n_otherwise)
+    assert compiled._compiled_ is not None
+    torch.testing.assert_close(state_of(compiled), state_of(plain), rtol=1e-4, atol=1e-5)
+    # each phase is compiled once, whatever becomes of the rates
+    step = compiled._compiled_step_
+    if n_otherwise is not None:
+        assert len(step._functions) == {"compositional": 2, "two-stage": 2}.get(plain.strategy, 1)
+
+
+@needs_compiler
+def test_steps_of_several_rates_are_compiled_in_part(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    parameters = {"optimizer__param_groups": [("0.*", {"lr": 0.01})]}
+    plain = small_net(**parameters).fit(X, y)
+    compiled = small_net(**parameters, **TRACED)
+    counted = count_whole_steps(compiled)
+    compiled.partial_fit(X, y)
+    assert not counted
+    assert compiled._compiled_ is not None
+    torch.testing.assert_close(state_of(compiled), state_of(plain), rtol=1e-4, atol=1e-5)
+
+
+@needs_compiler
+def test_hooks_of_the_optimizer_are_called(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    net = small_net(**TRACED).initialize()
+    calls = []
+    net.optimizer_.register_step_post_hook(lambda *_: calls.append(1))
+    net.partial_fit(X, y)
+    assert len(calls) == sum(len(row["batches"]) for row in net.history)
+
+
+@needs_compiler
+def test_a_compiled_training_goes_on(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    nets = []
+    for parameters in ({}, TRACED):
+        net = small_net(**parameters).initialize()
+        net.partial_fit(X, y, epochs=2)
+        net = pickle.loads(pickle.dumps(net))
+        nets.append(net.partial_fit(X, y, epochs=2))
+    torch.testing.assert_close(*map(state_of, nets), rtol=1e-4, atol=1e-5)
 
 
 class DropoutSchedule(Callback):
