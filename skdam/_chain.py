@@ -251,6 +251,8 @@ class _Activation(_Link):
 
 
 class _Dropout(_Link):
+    _mask: Tensor | None
+
     def __init__(self, layer: nn.Dropout) -> None:
         self._layer = layer
 
@@ -258,7 +260,10 @@ class _Dropout(_Link):
         self._mask = None
         if not self._layer.training or self._layer.p == 0:
             return X
-        self._mask = self._layer(torch.ones_like(X))
+        if isinstance(self._layer, Dropout):
+            self._mask = self._layer.mask(X)
+        else:
+            self._mask = self._layer(torch.ones_like(X))
         return X * self._mask
 
     def backward(self, slopes: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
+
 import torch
 from torch import Tensor, nn
 
@@ -30,12 +33,50 @@ class Dropout(nn.Dropout):
         """Return X, in training with elements set to zero."""
         if not self.training or self.p == 0:
             return X
-        n_dropped = round(self.p * _LEVELS)
-        is_usual = X.device.type == "cpu" and not torch.compiler.is_compiling()
-        if not is_usual or n_dropped == _LEVELS:
+        if self._n_dropped == _LEVELS or X.device.type != "cpu":
             return super().forward(X)
-        words = torch.empty(-(-X.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        levels = words.view(torch.int16)[: X.numel()].view(X.shape)
-        # float32 compares ten times as fast as integers do, and holds 16 bits exactly
-        mask = levels.float().ge_(n_dropped - _LEVELS // 2).mul_(_LEVELS / (_LEVELS - n_dropped))
-        return X * mask.to(X.dtype)
+        if not torch.compiler.is_compiling():
+            return X * _mask(X, self._n_dropped)
+        if _compiled_mask is None:
+            return super().forward(X)
+        return X * _compiled_mask(X.detach(), self._n_dropped)
+
+    def mask(self, X: Tensor) -> Tensor:
+        """Draw what X would be multiplied with in training."""
+        if self._n_dropped == _LEVELS or X.device.type != "cpu":
+            return super().forward(torch.ones_like(X))
+        return _mask(X, self._n_dropped)
+
+    @property
+    def _n_dropped(self) -> int:
+        return round(self.p * _LEVELS)
+
+
+def _mask(X: Tensor, n_dropped: int) -> Tensor:
+    words = torch.empty(-(-X.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    levels = words.view(torch.int16)[: X.numel()].view(X.shape)
+    # float32 compares ten times as fast as integers do, and holds 16 bits exactly
+    mask = levels.float().ge_(n_dropped - _LEVELS // 2).mul_(_LEVELS / (_LEVELS - n_dropped))
+    return mask.to(X.dtype)
+
+
+def _as_one_operation() -> Callable[[Tensor, int], Tensor] | None:
+    """Return the mask as what a compiler calls as it is: it would draw number by number."""
+    if "tags" not in signature(torch.library.custom_op).parameters:
+        return None
+
+    # with the tag, two masks of one shape are not taken for the same
+    @torch.library.custom_op(
+        "skdam::dropout_mask", mutates_args=(), tags=[torch.Tag.nondeterministic_seeded]
+    )
+    def mask(X: Tensor, n_dropped: int) -> Tensor:
+        return _mask(X, n_dropped)
+
+    @mask.register_fake
+    def _(X: Tensor, n_dropped: int) -> Tensor:
+        return torch.empty(X.shape, dtype=X.dtype)
+
+    return mask
+
+
+_compiled_mask = _as_one_operation()

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet
+from skdam.dropout import Dropout
 
 needs_compiler = pytest.mark.skipif(
     not shutil.which("g++") or not hasattr(torch._dynamo.config, "trace_autograd_ops"),
@@ -40,7 +41,7 @@ def fitted(data, **parameters):
     [
         PLAIN,
         PLAIN | {"variant": "lookahead"},
-        {"module__dropout": 0.0},
+        {"module__dropout": 0.3},
         PLAIN | {"strategy": "two-stage", "inner_loss": "focal", "criterion__version": "v1"},
     ],
 )
@@ -247,6 +248,21 @@ def test_a_compiled_training_goes_on(data):
         net = pickle.loads(pickle.dumps(net))
         nets.append(net.partial_fit(X, y, epochs=2))
     torch.testing.assert_close(*map(state_of, nets), rtol=1e-4, atol=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_dropout_draws_as_it_does_when_not_compiled(p):
+    layers = nn.Sequential(Dropout(p), Dropout(p))  # of one shape, and not the same
+    X = torch.randn(20, 30)
+    outputs = []
+    for function in (layers, torch.compile(layers, backend="aot_eager", fullgraph=True)):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            outputs.append(function(X))
+    torch.testing.assert_close(*outputs)
+    n_kept = (1 - p) ** 2 * X.numel()
+    assert abs((outputs[1] != 0).sum() - n_kept) <= 5 * n_kept**0.5
 
 
 class DropoutSchedule(Callback):

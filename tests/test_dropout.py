@@ -33,6 +33,18 @@ def test_any_number_of_elements(shape):
     assert set(X.unique().tolist()) <= {0.0, 2.0}
 
 
+@pytest.mark.parametrize("p", [0.3, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_mask_is_what_the_input_would_be_multiplied_with(p, dtype):
+    layer = Dropout(p)
+    X = torch.randn(6, 7, dtype=dtype)
+    with torch.random.fork_rng(devices=[]):
+        state = torch.get_rng_state()
+        mask = layer.mask(X)
+        torch.set_rng_state(state)
+        torch.testing.assert_close(layer(X), X * mask, rtol=0, atol=0)
+
+
 def test_gradient_is_the_mask():
     X = torch.randn(50, 50, requires_grad=True)
     output = Dropout(0.3)(X)
