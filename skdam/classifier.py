@@ -158,10 +158,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     compile : bool, default=False
-        Whether :func:`torch.compile` makes one function of the forward and the backward pass,
-        which takes seconds to a minute before the training, and pays where that is long. The
-        model is the same but for rounding, and for other random numbers in dropout. Where it does
-        not work, as without a C++ compiler, a warning says so. Not for ``hypergradient="exact"``.
+        Whether :func:`torch.compile` makes one function of a step or, where it can not, of its
+        forward and backward pass. It takes seconds to a minute before the training, and pays
+        where that is long. The model is the same but for rounding; dropout of other modules than
+        the default network, or on CUDA, draws other random numbers. Where it does not work, as
+        without a C++ compiler, a warning says so. Not for ``hypergradient="exact"``.
     precision : {"float32", "bfloat16"}, default="float32"
         In what matrix products and convolutions are done in training; "bfloat16" is faster on
         hardware that has it. Weights, losses and predictions are in float32.

@@ -18,7 +18,7 @@ from scipy.special import expit
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 from skorch.dataset import get_len
 from skorch.history import History
 from skorch.utils import to_tensor
@@ -119,9 +119,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         Whether training data in memory is copied to the device as a whole, and not batch by
         batch. "auto" does on CUDA if it takes at most half of the memory that is free.
     compile : bool, default=False
-        Whether :func:`torch.compile` makes one function of forward and backward pass.
-        Parameters for it may be given, as ``compile__mode="max-autotune"``. What subclasses
-        change about ``infer`` and ``get_loss`` is not seen.
+        Whether :func:`torch.compile` makes one function of a step or of its forward and
+        backward pass, see :class:`~skdam.CompositionalAUCClassifier`. Parameters for it may be
+        given, as ``compile__mode="max-autotune"``. What subclasses change about ``infer`` and
+        ``get_loss`` is not seen.
     lr, max_epochs, batch_size, dataset, train_split, **kwargs
         As in :class:`skorch.NeuralNet`.
 
@@ -852,7 +853,11 @@ def _are_alike(one: Tensor, other: Tensor) -> bool:
 
 
 def _looks_at_batches(listener: Any, base: type) -> bool:
-    """Return whether a callback, or a net, does something of its own more than once an epoch."""
+    """Return whether a callback, or a net, does something of its own with batches of training."""
+    if type(listener) is LRScheduler:
+        return listener.step_every == "batch"
+    if type(listener) in (EpochScoring, BatchScoring) and not listener.on_train:
+        return False
     names = ("on_batch_begin", "on_batch_end", "on_grad_computed")
     return any(getattr(type(listener), name) is not getattr(base, name) for name in names)
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
-from skorch.callbacks import Callback, Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+)
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -612,6 +619,30 @@ def test_buffers_of_any_kind_count_for_the_inner_point_alone(toy):
     assert module.count.item() == 0.5 * n_batches
     assert module.late.item() == n_batches + 1  # of the first pass, that made it
     assert module.queue.shape == (1 + 2 * n_batches, 4)
+
+
+@pytest.mark.parametrize(
+    ("callback", "watches"),
+    [
+        (LRScheduler("StepLR", step_size=1, gamma=0.5), False),
+        (LRScheduler("StepLR", step_size=1, gamma=0.5, step_every="batch"), True),
+        (EpochScoring("roc_auc", name="score", lower_is_better=False), False),
+        (EpochScoring("roc_auc", name="score", lower_is_better=False, on_train=True), True),
+        (BatchScoring("accuracy", name="score", lower_is_better=False), False),
+        (BatchScoring("accuracy", name="score", lower_is_better=False, on_train=True), True),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_callbacks_that_look_at_validation_alone_do_not_watch_the_training(toy, callback, watches):
+    rows = []
+    for watch in ([], [Watching()]):
+        net = make_net(
+            callbacks=[("own", copy.deepcopy(callback)), *watch], train_split=ValidSplit(4)
+        )
+        fit(net, toy)
+        assert net._watched_ == (watches or bool(watch))
+        rows.append([{k: v for k, v in row.items() if k != "dur"} for row in net.history])
+    assert rows[0] == rows[1]
 
 
 def test_targets_belong_to_a_batch_where_others_see_them(toy):
