@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
-from skdam._hooks import add_gradient, has_hooks, is_called_as_it_is
+from skdam._autograd import add_gradient, has_hooks, is_called_as_it_is
 from skdam.dropout import Dropout
 from skdam.modules import MemberLinear, TabularMLP
 
@@ -60,6 +60,7 @@ class Chain:
             and all(type(layer) in _LINKS for layer in layers)
             and any(isinstance(layer, nn.Linear | MemberLinear) for layer in layers)
             and all(is_called_as_it_is(layer) for layer in layers.modules())
+            and all(map(_has_its_own_weights, layers))
             and all(p.requires_grad and not has_hooks(p) for p in layers.parameters())
         )
 
@@ -86,6 +87,11 @@ class Chain:
                 slopes = link.backward(slopes)
             # nobody asks for the gradient by the chain's input
             self._first.give(slopes, places)
+
+
+def _has_its_own_weights(layer: nn.Module) -> bool:
+    weights = [getattr(layer, name, None) for name in ("weight", "bias")]
+    return all(weight is None or isinstance(weight, nn.Parameter) for weight in weights)
 
 
 class ChainedModule:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from skdam._hooks import add_gradient, has_hooks
+from skdam._autograd import add_gradient, has_hooks
+from skdam._device import forked_rng
 from skdam._packing import Form, Part, Vector
 from skdam.losses import CompositionalAUCLoss, PreparedTargets
 from skdam.optim import PDSCA, Options, ascend, descend, move_to_inner_point
@@ -120,8 +121,8 @@ class CompiledStep:
         self._bound: dict[str, _Bound] = {}
         self.is_of_use = _CAN_TRACE_GRADIENTS
 
-    def begin(self) -> None:
-        """Look anew at options and parameters, which must not change until the next call."""
+    def forget(self) -> None:
+        """Look anew at options and parameters, which must not change between two calls."""
         self._bound.clear()
 
     def __call__(self, X: Tensor, y: Any) -> tuple[Tensor, Tensor] | None:
@@ -132,12 +133,12 @@ class CompiledStep:
             y = y.targets  # all that it needs
         try:
             if phase not in self._bound:
-                whole = optimizer.whole_step()
-                if whole is None:
-                    # the first step of each phase makes its states
+                step = optimizer.next_vector()
+                if step is None:
+                    # in the first round of phases states do not exist yet
                     self.is_of_use = optimizer.n_steps < 2 * max(optimizer.inner_steps, 1)
                     return None
-                self._bound[phase] = _Bound(self._function(*whole), *whole)
+                self._bound[phase] = _Bound(self._function(X, *step), *step)
             bound = self._bound[phase]
             loss, logits = bound.function(X, y, *bound.arguments)
         # whether it can be compiled at all, is for the gradients to say
@@ -147,11 +148,11 @@ class CompiledStep:
         optimizer.count_step(bound.options, bound.vector)
         return loss, logits
 
-    def _function(self, options: Options, vector: Vector) -> _Compiled:
+    def _function(self, X: Tensor, options: Options, vector: Vector) -> _Compiled:
         """Return the step of the phase, for vectors and options of this form."""
         phase, pretraining = self._optimizer.phase, self._optimizer.pretraining
-        if any(map(has_hooks, vector.parameters)):
-            raise RuntimeError("a compiled step calls no hooks.")
+        if any(map(has_hooks, vector.parameters)) or not self._criterion.is_private:
+            raise RuntimeError("a compiled step calls no hooks and no code but the module's.")
         names = {id(p): name for name, p in self._module.named_parameters()}
         own = {id(self._criterion.a): "a", id(self._criterion.b): "b"}
         of_module = tuple(names[id(p)] for p in vector.parameters if id(p) in names)
@@ -159,10 +160,24 @@ class CompiledStep:
         decays = bool(options["epoch_decay"])
         kind = (phase, pretraining, decays, of_module, of_criterion)
         if kind not in self._functions:
+            self._check_replaceable(X, vector.parameters)
             update = _descend if phase == "outer" or pretraining else _move_to_inner_point
             step = self._step(phase, update, decays, (of_module, of_criterion), vector.form)
             self._functions[kind] = _Compiled(step, self._options)
         return self._functions[kind]
+
+    def _check_replaceable(self, X: Tensor, parameters: list[Tensor]) -> None:
+        """Raise if the module knows its parameters otherwise than by their names in it."""
+        tensors = [*self._module.named_parameters(), *self._module.named_buffers()]
+        copies = {
+            name: tensor.detach().clone().requires_grad_(tensor.requires_grad)
+            for name, tensor in tensors
+        }
+        with forked_rng(str(X.device)), self._context():
+            logits = functional_call(self._module, copies, (X,))
+        slopes = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+        if any(slope is not None for slope in slopes):
+            raise RuntimeError("the module has references to parameters beside its own.")
 
     def _step(
         self,
@@ -185,8 +200,9 @@ class CompiledStep:
                 logits = functional_call(module, own, (X,))
             own = dict(zip(of_criterion, parameters[n_of_module:], strict=True))
             loss = functional_call(criterion, own, (logits, y), {"phase": phase})
-            (gradient,) = torch.autograd.grad(loss, value)
-            options = _options_of(numbers, decays)
+            slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
+            gradient = form.joined(slopes)
+            options = _traced_options(numbers, decays)
             with torch.no_grad():
                 update(_Traced(value, dict(states), gradient), options)
                 if phase == "outer":
@@ -219,6 +235,8 @@ class _Traced(Part):
 
 class _Bound:
     """A compiled step, and what it takes and changes beside the batch.
+
+    The ``grad`` of the parameters, of an earlier step, is cleared.
 
     Parameters
     ----------
@@ -253,7 +271,7 @@ def _numbers_of(options: Options) -> tuple[float, ...]:
     return (*(options[name] for name in names), inner_lr, *options["betas"])
 
 
-def _options_of(numbers: Tensor, decays: bool) -> Options:
+def _traced_options(numbers: Tensor, decays: bool) -> Options:
     lr, weight_decay, epoch_decay, clip_value, inner_lr, *betas = numbers.unbind()
     return {
         "lr": lr,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -91,6 +91,15 @@ class Form(NamedTuple):
             for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
+    def joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Return tensors of these shapes as a vector, with zeros between them."""
+        pieces = []
+        for tensor, size in zip(tensors, self.sizes, strict=True):
+            if tensor is None:
+                raise ValueError("a tensor is missing.")
+            pieces += [tensor.flatten(), tensor.new_zeros(size - tensor.numel())]
+        return torch.cat(pieces)
+
     def first(self, count: int) -> Form:
         """Return that of the first tensors."""
         return Form(self.shapes[:count], self.sizes[:count])
@@ -170,7 +179,7 @@ class Pack(Vector):
 
     def __init__(self, parameters: list[Tensor], states: list[State], n_of_network: int) -> None:
         form = Form.of(parameters)
-        value = _joined(parameters, form)
+        value = form.joined(parameters)
         super().__init__(parameters, form, value, torch.zeros_like(value), torch.zeros_like(value))
         for parameter, part in zip(parameters, form.parts(value), strict=True):
             parameter.data = part
@@ -186,7 +195,7 @@ class Pack(Vector):
             owner = self if len(values) == len(states) else self.network
             assert owner is not None
             is_tensor = isinstance(values[0], Tensor)
-            owner.state[key] = _joined(values, owner.form) if is_tensor else values[0]
+            owner.state[key] = owner.form.joined(values) if is_tensor else values[0]
         for state in states:
             state.clear()
 
@@ -246,13 +255,6 @@ class _Share(Vector):
 
     def reference(self) -> Tensor:
         return self._pack.reference()[: len(self.value)]
-
-
-def _joined(tensors: list[Tensor], form: Form) -> Tensor:
-    # zeros, as there are gaps between the parts
-    vector = tensors[0].new_zeros(sum(form.sizes))
-    torch._foreach_copy_(form.parts(vector), tensors)
-    return vector
 
 
 def _places(parameters: list[Tensor]) -> list[tuple[int, int]]:

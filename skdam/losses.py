@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from skdam._hooks import add_gradient, has_hooks, is_called_as_it_is
+from skdam._autograd import add_gradient, has_hooks, is_autocast_on, is_called_as_it_is
 
 Phase = Literal["inner", "outer"]
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
@@ -187,7 +187,7 @@ class AUCMarginLoss(nn.Module):
         self, logits: Tensor, targets: Tensor | PreparedTargets, **phase: Phase
     ) -> Tensor:
         """Propagate the loss of the phase, or of no phase, which is the margin loss."""
-        if not self.is_unchanged:
+        if not self.is_private:
             loss = self(logits, targets, **phase)
             loss.backward()
             return loss.detach()
@@ -252,7 +252,8 @@ class AUCMarginLoss(nn.Module):
             targets = targets.squeeze(1)
         if targets.ndim != 1:
             raise ValueError(f"targets must have shape (batch,), got {tuple(targets.shape)}.")
-        return self._prepared(targets.to(self.a.dtype))
+        with _in_full_precision(targets):
+            return self._prepared(targets.to(self.a.dtype))
 
     @property
     def is_unchanged(self) -> bool:
@@ -263,6 +264,11 @@ class AUCMarginLoss(nn.Module):
             and not has_hooks(self.a)
             and not has_hooks(self.b)
         )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether, moreover, the loss depends on nothing but logits, targets, a, b and alpha."""
+        return self.is_unchanged
 
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
@@ -372,9 +378,8 @@ class _Terms(NamedTuple):
 
 def _in_full_precision(tensor: Tensor) -> Any:
     """Return the context in which torch.autocast leaves products as they are."""
-    kind = tensor.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
+    if is_autocast_on(tensor.device):
+        return torch.autocast(tensor.device.type, enabled=False)
     return nullcontext()
 
 
@@ -460,14 +465,13 @@ class CompositionalAUCLoss(AUCMarginLoss):
         ValueError
             If the shapes or the phase do not fit.
         """
+        _check_phase(phase)
         if phase == "outer":
             return super().forward(logits, targets)
-        if phase == "inner":
-            logits, targets = self._align(logits, targets)
-            if isinstance(targets, PreparedTargets):
-                targets = targets.targets
-            return self._classification_loss(logits, targets)
-        raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
+        logits, targets = self._align(logits, targets)
+        if isinstance(targets, PreparedTargets):
+            targets = targets.targets
+        return self._classification_loss(logits, targets)
 
     def backward(self, logits: Tensor, targets: Tensor | PreparedTargets, phase: Phase) -> Tensor:  # type: ignore[override]
         """Do what ``self(logits, targets, phase).backward()`` does, in less time.
@@ -512,14 +516,15 @@ class CompositionalAUCLoss(AUCMarginLoss):
         ValueError
             If the shapes or the phase do not fit.
         """
+        _check_phase(phase)
         if phase == "outer":
             return super().gradient(logits, targets)
         if self.inner_loss != "cross-entropy":
             leaf = logits.detach().requires_grad_()
-            loss = self(leaf, targets, phase=phase)
+            # a function may work in place
+            loss = self(leaf.clone(), targets, phase=phase)
             loss.backward()
-            assert leaf.grad is not None
-            return loss.detach(), leaf.grad
+            return loss.detach(), torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         with torch.no_grad():
             aligned, targets = self._align(logits, targets)
             if isinstance(targets, PreparedTargets):
@@ -529,6 +534,11 @@ class CompositionalAUCLoss(AUCMarginLoss):
                 targets = targets.unsqueeze(1)
             slopes = torch.sigmoid(aligned).sub_(targets).mul_(1 / len(aligned))
         return loss, slopes.view_as(logits).to(logits.dtype)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether, moreover, the loss depends on nothing but logits, targets, a, b and alpha."""
+        return self.is_unchanged and isinstance(self.inner_loss, str)
 
     def _classification_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if logits.ndim == 1 and self.inner_loss == "cross-entropy":
@@ -541,6 +551,11 @@ class CompositionalAUCLoss(AUCMarginLoss):
             losses = self.inner_loss(logits, targets)
             _check_losses(losses, logits)
         return losses.mean() if losses.ndim == 1 else losses.mean(0).sum()
+
+
+def _check_phase(phase: str) -> None:
+    if phase not in ("inner", "outer"):
+        raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
 
 
 def _check_losses(losses: object, logits: Tensor) -> None:

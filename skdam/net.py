@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
+from skdam._autograd import is_autocast_on
 from skdam._chain import ChainedModule
 from skdam._compilation import CompiledGradients, CompiledStep
 from skdam._device import forked_rng, get_rng_state, present_device
@@ -57,6 +58,9 @@ _SHAPING = {
     "optimizer__adaptive",
     "optimizer__pretraining",
 }
+
+# methods that a user may put in place of ours
+_STEPS = {"train_step_single", "infer", "get_loss"}
 
 STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
 PRECISIONS = ("float32", "bfloat16")
@@ -122,7 +126,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         Whether :func:`torch.compile` makes one function of a step or of its forward and
         backward pass, see :class:`~skdam.CompositionalAUCClassifier`. Parameters for it may be
         given, as ``compile__mode="max-autotune"``. What subclasses change about ``infer`` and
-        ``get_loss`` is not seen.
+        ``get_loss`` is not seen, and steps that are compiled as a whole leave no ``grad``.
     lr, max_epochs, batch_size, dataset, train_split, **kwargs
         As in :class:`skorch.NeuralNet`.
 
@@ -327,6 +331,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             finally:
                 self._places_of_buffers_ = None
                 self._chained_ = self._whole_step_ = None
+                if self._compiled_step_ is not None:
+                    self._compiled_step_.forget()
                 self.optimizer_.eval()
         else:
             scores, targets = [], []
@@ -356,7 +362,6 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
                 self._chained_ = ChainedModule(self.module_)
             if self._compiled_step_ is not None and self._compiled_step_.is_of_use:
                 self._whole_step_ = self._compiled_step_
-                self._whole_step_.begin()
         log = _LossLog(prefix)
         for batch in self._training_batches(iterator):
             if self._watched_:
@@ -382,17 +387,19 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     @property
     def _is_alone(self) -> bool:
         """Whether batches of an epoch are seen by module and criterion only."""
-        return not self._watched_ and type(self) is CompositionalAUCNet
+        is_ours = type(self) is CompositionalAUCNet and vars(self).keys().isdisjoint(_STEPS)
+        return not self._watched_ and is_ours
 
     @property
     def _can_be_chained(self) -> bool:
         """Whether autograd would do nothing in training that a chain does not do."""
         return (
             self._is_loss_of_criterion
-            and getattr(self.infer, "__func__", None) is CompositionalAUCNet.infer
-            and self.criterion_.is_unchanged
+            and self.criterion_.is_private
             and self._compiled_ is None
             and self.precision == "float32"
+            and not is_autocast_on(torch.device(self.device))
+            and not torch.is_anomaly_enabled()
             and self.optimizer_.hypergradient == "first-order"
             and ChainedModule.suits(self.module_)
         )
@@ -410,12 +417,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             dataset = resident(iterator.dataset, device, self.data_on_device)
             self._resident_ = (iterator, dataset)
         criterion = self.criterion_
-        is_private = (
-            self._is_alone
-            and self._is_loss_of_criterion
-            and criterion.is_unchanged
-            and isinstance(criterion.inner_loss, str)
-        )
+        is_private = self._is_alone and self._is_loss_of_criterion and criterion.is_private
         prepared = None
         for X, y in whole_batches(
             self._resident_[1], iterator.batch_sampler, device, is_private=is_private
@@ -474,6 +476,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self._compiled_ = None
         if self._chained_ is not None and isinstance(X, Tensor) and not fit_params:
             logits = self._chained_(scaled(self._on_device(X)))
+            y = self._on_device(y)
             loss, slopes = self.criterion_.gradient(logits, y, phase=self.optimizer_.phase)
             self._chained_.backward(slopes, self.optimizer_.gradient_places)
             return {"loss": loss, "y_pred": logits}

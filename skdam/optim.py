@@ -288,19 +288,21 @@ class PDSCA(torch.optim.Optimizer):
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
 
     @torch.no_grad()
-    def whole_step(self) -> tuple[Options, Vector] | None:
-        """Return what the next step moves, with its options, if a compiled step can take it.
+    def next_vector(self) -> tuple[Options, Vector] | None:
+        """Return what the next step moves, with its options, if that is one vector.
 
-        That is one vector, the states of which all exist: then one of the functions of this
-        module is the step, and :meth:`count_step` does the rest.
+        Its states all exist. So the step may be taken elsewhere, by the functions of this
+        module; then :meth:`count_step` is to be told. None also where others see the steps.
         """
-        if self.variant != "alternating" or self.adaptive or self._is_watched:
+        is_seen = self._is_watched or "step" in vars(self)
+        if self.variant != "alternating" or self.adaptive or is_seen:
             return None
         self._lay_out()
         if len(self._parts) != 1:
             return None
         options, pack = self._parts[0]
-        if not isinstance(pack, Pack):
+        # without a and b their rate, which is that of alpha, may be another
+        if not isinstance(pack, Pack) or (pack.network is pack and not self.pretraining):
             return None
         needed = {"inner_point"}
         vector: Vector | None = pack.network
@@ -313,7 +315,7 @@ class PDSCA(torch.optim.Optimizer):
         return options, vector
 
     def count_step(self, options: Options, part: Vector) -> None:
-        """Take note of the step of :meth:`whole_step`."""
+        """Take note of a step that was taken with :meth:`next_vector`."""
         if options["epoch_decay"] and "stage_steps" in part.state:
             part.state["stage_steps"] += 1
         part.changed()

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.data import Dataset
 
 from skdam import PDSCA, CompositionalAUCLoss, CompositionalAUCNet, TabularMLP
 from skdam._chain import Chain, ChainedModule
@@ -155,6 +157,12 @@ def of_another_class(layers):
     layers[0].__class__ = OtherLinear
 
 
+def weight_of_no_parameter(layers):
+    weight = layers[0].weight.detach().clone()
+    del layers[0].weight
+    layers[0].weight = weight
+
+
 def without_linear(layers):
     del layers[2], layers[0]
 
@@ -162,7 +170,7 @@ def without_linear(layers):
 CHANGES = [
     frozen, hook_of_parameter, late_hook_of_parameter, forward_hook, forward_pre_hook,
     backward_hook, backward_pre_hook, patched, weight_norm, pruned, normalised, of_another_class,
-    without_linear,
+    weight_of_no_parameter, without_linear,
 ]  # fmt: skip
 
 
@@ -285,6 +293,81 @@ def test_other_inner_losses(toy, inner_loss):
         )  # fmt: skip
         states.append(net.fit(X, y).module_.state_dict())
     torch.testing.assert_close(*states)
+
+
+class ListedExamples(Dataset):
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i], self.y[i].item()
+
+
+class Remembering(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 3), nn.Linear(3, 1)
+
+    def forward(self, X):
+        self.hidden = self.first(X).relu()
+        return self.last(self.hidden)
+
+
+@pytest.mark.parametrize("kind", ["module", "chain"])
+def test_an_inner_loss_that_uses_what_the_forward_pass_left(toy, kind):
+    if kind == "module":
+        module = seeded(Remembering)
+    else:
+        module = seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)))
+        module[2].register_forward_pre_hook(lambda layer, inputs: keep(inputs[0]))
+    seen = []
+
+    def keep(hidden):
+        seen[:] = [hidden]
+
+    def inner_loss(logits, targets):
+        hidden = module.hidden if kind == "module" else seen[0]
+        if hidden.requires_grad:
+            hidden.register_hook(lambda gradient: n_gradients.append(1))
+        return (logits - targets).square() + hidden.square().mean()
+
+    n_gradients = []
+    net = CompositionalAUCNet(module, max_epochs=1, batch_size=32, verbose=0).initialize()
+    net.criterion_.inner_loss = inner_loss
+    net.partial_fit(*toy)
+    assert n_gradients
+
+
+def test_a_chain_in_an_autocast_of_the_user(toy):
+    nets = []
+    for callbacks in ([], [Watching()]):
+        net = CompositionalAUCNet(
+            seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))), max_epochs=2,
+            batch_size=32, random_state=0, verbose=0, callbacks=callbacks,
+        )  # fmt: skip
+        with torch.autocast("cpu", torch.bfloat16):
+            nets.append(net.fit(*toy))
+    torch.testing.assert_close(*(net.module_.state_dict() for net in nets))
+
+
+def test_targets_of_a_loader_of_the_user(toy):
+    def collate(items):
+        X, y = zip(*items, strict=True)
+        return torch.stack(X), np.array(y)
+
+    X, y = map(torch.from_numpy, toy)
+    losses = []
+    for callbacks in ([], [Watching()]):
+        net = CompositionalAUCNet(
+            seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))), max_epochs=2,
+            batch_size=32, random_state=0, verbose=0, callbacks=callbacks,
+            iterator_train__collate_fn=collate, dataset=ListedExamples,
+        )  # fmt: skip
+        losses.append(net.fit(X, y).history[:, "train_loss"])
+    assert losses[0] == losses[1]
 
 
 def test_an_infer_of_the_user_is_called(toy):

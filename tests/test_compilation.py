@@ -1,5 +1,7 @@
+import gc
 import pickle
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -143,10 +145,14 @@ def test_options_reach_the_compiler(data):
         fitted(data, compile=True, compile__fullgraph=False)
 
 
-def small_net(**parameters):
+def perceptron():
+    return nn.Sequential(nn.Linear(30, 6), nn.Tanh(), nn.Linear(6, 1))
+
+
+def small_net(make_module=perceptron, **parameters):
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        module = nn.Sequential(nn.Linear(30, 6), nn.Tanh(), nn.Linear(6, 1))
+        module = make_module()
     return CompositionalAUCNet(
         module, max_epochs=6, batch_size=32, random_state=0, verbose=0, **parameters
     )
@@ -236,6 +242,110 @@ def test_hooks_of_the_optimizer_are_called(data):
     net.optimizer_.register_step_post_hook(lambda *_: calls.append(1))
     net.partial_fit(X, y)
     assert len(calls) == sum(len(row["batches"]) for row in net.history)
+
+
+class Listed(nn.Module):
+    """Knows a weight also by a list, where nothing can be put in its place."""
+
+    def __init__(self, instead):
+        super().__init__()
+        self.first, self.last = nn.Linear(30, 5), nn.Linear(5, 1)
+        self.weights = [self.first.weight]
+        self.instead = instead
+
+    def forward(self, X):
+        Y = nn.functional.linear(X, self.weights[0], self.first.bias)
+        return self.last(Y if self.instead else Y + self.first(X).relu())
+
+
+class Skipping(nn.Module):
+    """Leaves out a layer from the third epoch on."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.skip = nn.Linear(30, 1), nn.Linear(30, 1)
+        self.is_whole = True
+
+    def forward(self, X):
+        return self.layer(X) + self.skip(X) if self.is_whole else self.layer(X)
+
+
+class LeaveOut(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        net.module_.is_whole = len(net.history) < 3
+
+
+def hold_dual(net):
+    net.criterion_.a.requires_grad_(False)
+    net.criterion_.b.requires_grad_(False)
+    net.optimizer_.param_groups[-1]["lr"] = 1e-3
+
+
+def penalise(net):
+    weight = net.module_[0].weight
+    net.criterion_.inner_loss = lambda logits, targets: (
+        (logits - targets).square() + 0.1 * weight.square().sum()
+    )
+
+
+def patch_step(net):
+    step = net.optimizer_.step
+    net.optimizer_.step = lambda: step()
+
+
+def patch_train_step(net):
+    train_step_single = net.train_step_single
+    net.train_step_single = lambda batch: train_step_single(batch)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("module", "change", "callbacks"),
+    [
+        (lambda: Listed(instead=True), None, []),
+        (lambda: Listed(instead=False), None, []),
+        (Skipping, None, [LeaveOut()]),
+        (perceptron, hold_dual, []),
+        (perceptron, penalise, []),
+        (perceptron, patch_step, []),
+        (perceptron, patch_train_step, []),
+    ],
+)
+def test_what_is_more_than_a_step_is_not_compiled_as_a_whole(data, module, change, callbacks):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    nets = []
+    for parameters in ({}, TRACED):
+        net = small_net(module, optimizer__epoch_decay=0.1, callbacks=callbacks, **parameters)
+        counted = count_whole_steps(net)
+        if change is not None:
+            change(net)
+        nets.append(net.partial_fit(X, y))
+    n_steps = sum(len(row["batches"]) for row in net.history)
+    assert len(counted) < (n_steps if callbacks else 1)
+    torch.testing.assert_close(state_of(nets[1]), state_of(nets[0]), rtol=1e-4, atol=1e-5)
+
+
+@needs_compiler
+def test_a_scheduler_hears_of_the_steps_of_a_net_that_was_pickled(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    net = small_net(callbacks=[LRScheduler("StepLR", step_size=1)], **TRACED).fit(X, y)
+    pickle.loads(pickle.dumps(net)).partial_fit(X, y)  # torch would warn
+
+
+@needs_compiler
+def test_no_vectors_are_held_after_a_fit(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    net = small_net(**TRACED)
+    vectors = []
+    count_whole_steps(net)
+    count_step = net.optimizer_.count_step
+    net.optimizer_.count_step = lambda options, vector: (
+        vectors.append(weakref.ref(vector)) or count_step(options, vector)
+    )
+    net.partial_fit(X, y)
+    gc.collect()
+    assert vectors
+    assert not any(vector() for vector in vectors)
 
 
 @needs_compiler

@@ -361,3 +361,36 @@ def test_backward_of_a_loss_that_was_changed_or_has_hooks(logits_and_targets):
 def test_the_loss_works_on_tensors_without_data():
     loss = AUCMarginLoss().to("meta")
     assert loss(torch.zeros(4, device="meta"), torch.zeros(4, device="meta")).shape == ()
+
+
+@pytest.mark.parametrize("method", ["backward", "gradient", "__call__"])
+def test_the_phase_is_checked(logits_and_targets, method):
+    with pytest.raises(ValueError, match="phase must be 'inner' or 'outer', got 'iner'"):
+        getattr(CompositionalAUCLoss(), method)(*logits_and_targets, phase="iner")
+
+
+def test_gradient_of_a_function_of_the_user(logits_and_targets):
+    logits, targets = logits_and_targets
+    scale = torch.nn.Parameter(torch.tensor(2.0))
+
+    def in_place(logits, targets):
+        return logits.clamp_(-1, 1).mul_(scale).sub_(targets).square()
+
+    loss = CompositionalAUCLoss(inner_loss=in_place)
+    given = logits.detach().clone()
+    value, slopes = loss.gradient(given, targets, "inner")
+    torch.testing.assert_close(given, logits.detach(), rtol=0, atol=0)
+    of_scale, scale.grad = scale.grad, None
+    leaf = given.requires_grad_()
+    expected = loss(leaf * 1, targets, "inner")
+    expected.backward()
+    torch.testing.assert_close((value, slopes), (expected.detach(), leaf.grad))
+    torch.testing.assert_close(of_scale, scale.grad)
+
+
+def test_gradient_of_a_loss_that_ignores_the_logits(logits_and_targets):
+    weight = torch.ones((), requires_grad=True)
+    loss = CompositionalAUCLoss(inner_loss=lambda logits, targets: weight * targets)
+    _, slopes = loss.gradient(*logits_and_targets, "inner")
+    assert not slopes.any()
+    assert weight.grad is not None

@@ -1,7 +1,8 @@
-"""Who listens to modules and parameters, and what autograd does with a gradient."""
+"""What autograd does beside computing: hooks, gradients that add up, modes that are on."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -24,3 +25,9 @@ def is_called_as_it_is(module: nn.Module) -> bool:
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     """Add to the gradient that the parameter has, if any, as a backward pass does."""
     parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def is_autocast_on(device: torch.device) -> bool:
+    """Return whether :class:`torch.autocast` is in force."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
