@@ -122,7 +122,7 @@ class CompiledStep:
         self.is_of_use = _CAN_TRACE_GRADIENTS
 
     def forget(self) -> None:
-        """Look anew at options and parameters, which must not change between two calls."""
+        """Let go of the optimizer's vectors; until then neither they nor options may change."""
         self._bound.clear()
 
     def __call__(self, X: Tensor, y: Any) -> tuple[Tensor, Tensor] | None:
