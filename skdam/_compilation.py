@@ -14,8 +14,8 @@ from torch.func import functional_call
 from skdam._autograd import add_gradient, has_hooks
 from skdam._device import forked_rng
 from skdam._packing import Form, Part, Vector
-from skdam.losses import CompositionalAUCLoss, PreparedTargets
-from skdam.optim import PDSCA, Options, ascend, descend, move_to_inner_point
+from skdam.losses import CompositionalAUCLoss, plain
+from skdam.optim import PDSCA, Options, ascend, descend, inner_lr_of, move_to_inner_point
 
 _CAN_TRACE_GRADIENTS = hasattr(torch._dynamo.config, "trace_autograd_ops")
 
@@ -129,8 +129,8 @@ class CompiledStep:
         """Take a step and return loss and logits, or None if it is still to be taken."""
         optimizer = self._optimizer
         phase = optimizer.phase
-        if phase == "inner" and isinstance(y, PreparedTargets):
-            y = y.targets  # all that it needs
+        if phase == "inner":
+            y = plain(y)  # all that it needs
         try:
             if phase not in self._bound:
                 step = optimizer.next_vector()
@@ -201,6 +201,8 @@ class CompiledStep:
             own = dict(zip(of_criterion, parameters[n_of_module:], strict=True))
             loss = functional_call(criterion, own, (logits, y), {"phase": phase})
             slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
+            if any(slope is None for slope in slopes):
+                raise RuntimeError("what has no gradient must stay as it is.")
             gradient = form.joined(slopes)
             options = _traced_options(numbers, decays)
             with torch.no_grad():
@@ -266,9 +268,8 @@ class _Bound:
 
 
 def _numbers_of(options: Options) -> tuple[float, ...]:
-    inner_lr = options["lr"] if options["inner_lr"] is None else options["inner_lr"]
     names = ("lr", "weight_decay", "epoch_decay", "clip_value")
-    return (*(options[name] for name in names), inner_lr, *options["betas"])
+    return (*(options[name] for name in names), inner_lr_of(options), *options["betas"])
 
 
 def _traced_options(numbers: Tensor, decays: bool) -> Options:

@@ -91,12 +91,10 @@ class Form(NamedTuple):
             for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
-    def joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
+    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
         """Return tensors of these shapes as a vector, with zeros between them."""
         pieces = []
         for tensor, size in zip(tensors, self.sizes, strict=True):
-            if tensor is None:
-                raise ValueError("a tensor is missing.")
             pieces += [tensor.flatten(), tensor.new_zeros(size - tensor.numel())]
         return torch.cat(pieces)
 

@@ -286,17 +286,17 @@ class AUCMarginLoss(nn.Module):
         if logits.dtype != a.dtype:
             # half precision would lose the differences of a, b and alpha
             logits = logits.to(torch.promote_types(logits.dtype, a.dtype))
-        plain = targets.targets if isinstance(targets, PreparedTargets) else targets
-        if plain.ndim == 2 and plain.shape[1] == 1:
-            plain = plain.squeeze(1)
-        if plain.shape != logits.shape[:1]:
+        bare = plain(targets)
+        if bare.ndim == 2 and bare.shape[1] == 1:
+            bare = bare.squeeze(1)
+        if bare.shape != logits.shape[:1]:
             raise ValueError(
                 f"targets must have shape ({logits.shape[0]},) as the logits' first axis, "
-                f"got {tuple(plain.shape)}."
+                f"got {tuple(bare.shape)}."
             )
-        if isinstance(targets, PreparedTargets) and plain.dtype == logits.dtype:
+        if isinstance(targets, PreparedTargets) and bare.dtype == logits.dtype:
             return logits, targets
-        return logits, plain.to(logits.dtype)
+        return logits, bare.to(logits.dtype)
 
     def _terms(self, logits: Tensor, prepared: PreparedTargets) -> _Terms:
         scores = torch.sigmoid(logits)
@@ -367,6 +367,11 @@ class PreparedTargets(NamedTuple):
     shifts: Tensor  # of shape (batch, 4): the shift in a, b, alpha and 1
     rest: Tensor  # of shape (4,): the factor of alpha in a, b, alpha and 1
     one: Tensor  # of the shape of a
+
+
+def plain(targets: Tensor | PreparedTargets) -> Tensor:
+    """Return the targets without what was derived from them."""
+    return targets.targets if isinstance(targets, PreparedTargets) else targets
 
 
 class _Terms(NamedTuple):
@@ -469,9 +474,7 @@ class CompositionalAUCLoss(AUCMarginLoss):
         if phase == "outer":
             return super().forward(logits, targets)
         logits, targets = self._align(logits, targets)
-        if isinstance(targets, PreparedTargets):
-            targets = targets.targets
-        return self._classification_loss(logits, targets)
+        return self._classification_loss(logits, plain(targets))
 
     def backward(self, logits: Tensor, targets: Tensor | PreparedTargets, phase: Phase) -> Tensor:  # type: ignore[override]
         """Do what ``self(logits, targets, phase).backward()`` does, in less time.
@@ -527,12 +530,11 @@ class CompositionalAUCLoss(AUCMarginLoss):
             return loss.detach(), torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         with torch.no_grad():
             aligned, targets = self._align(logits, targets)
-            if isinstance(targets, PreparedTargets):
-                targets = targets.targets
-            loss = self._classification_loss(aligned, targets)
+            wanted = plain(targets)
+            loss = self._classification_loss(aligned, wanted)
             if aligned.ndim == 2:
-                targets = targets.unsqueeze(1)
-            slopes = torch.sigmoid(aligned).sub_(targets).mul_(1 / len(aligned))
+                wanted = wanted.unsqueeze(1)
+            slopes = torch.sigmoid(aligned).sub_(wanted).mul_(1 / len(aligned))
         return loss, slopes.view_as(logits).to(logits.dtype)
 
     @property

@@ -468,15 +468,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         """Evaluate the loss of the phase, and add its gradient to what there is."""
         X, y = batch
         if self._compiled_ is not None and self._whole_step_ is None and not fit_params:
-            X, y = scaled(self._on_device(X)), self._on_device(y)
+            X, y = self._moved(batch)
             optimizer = self.optimizer_
             step = self._compiled_(X, y, optimizer.phase, optimizer.trained_parameters)
             if step is not None:
                 return {"loss": step[0], "y_pred": step[1]}
             self._compiled_ = None
         if self._chained_ is not None and isinstance(X, Tensor) and not fit_params:
-            logits = self._chained_(scaled(self._on_device(X)))
-            y = self._on_device(y)
+            X, y = self._moved(batch)
+            logits = self._chained_(X)
             loss, slopes = self.criterion_.gradient(logits, y, phase=self.optimizer_.phase)
             self._chained_.backward(slopes, self.optimizer_.gradient_places)
             return {"loss": loss, "y_pred": logits}
@@ -512,6 +512,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
+    def _moved(self, batch: Any) -> tuple[Any, Any]:
+        """Return a batch on the device, as the module and the criterion take it."""
+        X, y = batch
+        return scaled(self._on_device(X)), self._on_device(y)
 
     def _on_device(self, values: Any) -> Any:
         if isinstance(values, Tensor):
@@ -730,8 +735,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if exact and phase == "inner":
             self._inner_rng_state_ = get_rng_state(self.device)
         if self._whole_step_ is not None and not fit_params:
-            X, y = batch
-            taken = self._whole_step_(scaled(self._on_device(X)), self._on_device(y))
+            taken = self._whole_step_(*self._moved(batch))
             if taken is not None:
                 return {"loss": taken[0], "y_pred": taken[1]}
             if not self._whole_step_.is_of_use:

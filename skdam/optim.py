@@ -463,7 +463,7 @@ class PDSCA(torch.optim.Optimizer):
             if self.hypergradient == "exact":
                 assert part.value.grad is not None
                 part.state["unclipped"] = part.value.grad.abs() <= options["clip_value"]
-            part.value.add_(part.gradient(options["clip_value"]), alpha=-_inner_lr(options))
+            part.value.add_(part.gradient(options["clip_value"]), alpha=-inner_lr_of(options))
         for options, part in self._parts:
             part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
             part.changed()
@@ -491,7 +491,7 @@ class PDSCA(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None and "unclipped" in self.state[parameter]:
                     unclipped = self.state[parameter].pop("unclipped")
-                    vectors[parameter] = _inner_lr(group) * unclipped * parameter.grad
+                    vectors[parameter] = inner_lr_of(group) * unclipped * parameter.grad
         with torch.enable_grad():
             slopes = torch.autograd.grad(
                 inner_loss(), parameters, create_graph=True, allow_unused=True
@@ -630,7 +630,8 @@ def _restore_primal(value: Tensor, state: dict[str, Any]) -> None:
         value.copy_(state.pop("primal"))
 
 
-def _inner_lr(options: Options) -> float:
+def inner_lr_of(options: Options) -> float:
+    """Return the rate of the inner step."""
     return options["lr"] if options["inner_lr"] is None else options["inner_lr"]
 
 
@@ -648,7 +649,7 @@ def move_to_inner_point(part: Part, options: Options, adaptive: bool) -> None:
     _add_decay(step, part, options)
     if adaptive:
         step = _over_root(step, step, part.state, "inner", options)
-    _add(part.value, step, -_inner_lr(options))
+    _add(part.value, step, -inner_lr_of(options))
     part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
 
 
