@@ -21,8 +21,8 @@ from skdam import (
     ResNet20,
     StratifiedBatchSampler,
 )
-from skdam.data import InMemoryDataset, sample_for_statistics, scaled, take
-from skdam.losses import INNER_LOSSES
+from skdam.data.memory import InMemoryDataset, sample_for_statistics, scaled, take
+from skdam.losses.compositional import INNER_LOSSES
 
 # a rate of None is the share of positives in the data, as of batches drawn at random
 _OURS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from libauc.optimizers import PDSCA
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skdam import ResNet20, StratifiedBatchSampler, TabularMLP
-from skdam.data import InMemoryDataset, sample_for_statistics, scaled
+from skdam.data.memory import InMemoryDataset, sample_for_statistics, scaled
 
 N_EPOCHS = 50
 _MILESTONES = (0.5, 0.75)

@@ -1,13 +1,13 @@
 """Deep networks trained end to end for ROC AUC, as scikit-learn estimators."""
 
-from skdam.augmentation import RandomCropFlip
-from skdam.classifier import CompositionalAUCClassifier
+from skdam.data.sampling import StratifiedBatchSampler
 from skdam.display import TrainingHistoryDisplay
-from skdam.losses import AUCMarginLoss, CompositionalAUCLoss
-from skdam.modules import ResNet20, TabularMLP
-from skdam.net import CompositionalAUCNet, DivergenceError
-from skdam.optim import PDSCA
-from skdam.sampling import StratifiedBatchSampler
+from skdam.estimator.classifier import CompositionalAUCClassifier
+from skdam.losses.compositional import AUCMarginLoss, CompositionalAUCLoss
+from skdam.networks.augmentation import RandomCropFlip
+from skdam.networks.tabular import ResNet20, TabularMLP
+from skdam.optim.pdsca import PDSCA
+from skdam.training.net import CompositionalAUCNet, DivergenceError
 
 __all__ = [
     "PDSCA",
@@ -23,3 +23,7 @@ __all__ = [
     "TrainingHistoryDisplay",
 ]
 __version__ = "0.1.0.dev0"
+
+# one path to each public name, in pickles, trusted types and links, wherever its file lies
+for _name in __all__:
+    globals()[_name].__module__ = __name__

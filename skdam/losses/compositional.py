@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from skdam._autograd import add_gradient, has_hooks, is_autocast_on, is_called_as_it_is
+from skdam._hooks import add_gradient, has_hooks, is_autocast_on, is_called_as_it_is
 
 Phase = Literal["inner", "outer"]
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
@@ -259,7 +259,7 @@ class AUCMarginLoss(nn.Module):
     def is_unchanged(self) -> bool:
         """Whether a call does what this module says, with no hooks and no code of others."""
         return (
-            type(self).__module__ == __name__
+            type(self).__module__ == "skdam"
             and is_called_as_it_is(self)
             and not has_hooks(self.a)
             and not has_hooks(self.b)

@@ -4,7 +4,7 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import laplacian_kernel
 
-from skdam.landmarks import LandmarkKernelMachine, draw_by_class
+from skdam.networks.landmarks import LandmarkKernelMachine, draw_by_class
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from skdam.augmentation import AUGMENTATIONS, RandomCropFlip
-from skdam.dropout import Dropout
-from skdam.encoding import PiecewiseLinearEncoding, Standardiser
-from skdam.landmarks import LandmarkKernelMachine, draw_by_class
-from skdam.losses import mean_probability_logit
+from skdam.losses.compositional import mean_probability_logit
+from skdam.networks.augmentation import AUGMENTATIONS, RandomCropFlip
+from skdam.networks.dropout import Dropout
+from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
+from skdam.networks.landmarks import LandmarkKernelMachine, draw_by_class
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

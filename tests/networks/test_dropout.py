@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from skdam.dropout import Dropout
+from skdam.networks.dropout import Dropout
 
 
 def drop(p, shape, seed=0):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from skdam.encoding import PiecewiseLinearEncoding, Standardiser
+from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_deviation_too_small_for_a_float_is_none():
 
 def test_statistics_of_more_rows_than_a_chunk(monkeypatch, raw):
     whole = standardiser_of(raw)
-    monkeypatch.setattr("skdam.encoding._CHUNK", 64)
+    monkeypatch.setattr("skdam.networks.encoding._CHUNK", 64)
     chunked = standardiser_of(raw)
     torch.testing.assert_close(chunked.mean, whole.mean)
     torch.testing.assert_close(chunked.scale, whole.scale)

@@ -17,9 +17,9 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
-from skdam._autograd import add_gradient, has_hooks, is_called_as_it_is
-from skdam.dropout import Dropout
-from skdam.modules import MemberLinear, TabularMLP
+from skdam._hooks import add_gradient, has_hooks, is_called_as_it_is
+from skdam.networks.dropout import Dropout
+from skdam.networks.tabular import MemberLinear, TabularMLP
 
 Places = Mapping[int, Tensor]
 

@@ -21,7 +21,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from skdam.sampling import StratifiedBatchSampler
+from skdam.data.sampling import StratifiedBatchSampler
 
 _INFERENCE_ELEMENTS = 2**20
 _SELECTED_ELEMENTS = 2**18

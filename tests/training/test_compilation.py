@@ -11,7 +11,7 @@ from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet
-from skdam.dropout import Dropout
+from skdam.networks.dropout import Dropout
 
 needs_compiler = pytest.mark.skipif(
     not shutil.which("g++") or not hasattr(torch._dynamo.config, "trace_autograd_ops"),

@@ -7,9 +7,9 @@ from torch.nn.utils import prune
 from torch.utils.data import Dataset
 
 from skdam import PDSCA, CompositionalAUCLoss, CompositionalAUCNet, TabularMLP
-from skdam._chain import Chain, ChainedModule
-from skdam.dropout import Dropout
-from skdam.modules import MemberLinear
+from skdam.networks.dropout import Dropout
+from skdam.networks.tabular import MemberLinear
+from skdam.training.chain import Chain, ChainedModule
 
 
 def seeded(function):

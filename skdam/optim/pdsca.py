@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from skdam._packing import Pack, Part, Single, Vector
+from skdam.optim.packing import Pack, Part, Single, Vector
 
 _options_of = operator.itemgetter(
     "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps"

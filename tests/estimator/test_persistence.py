@@ -19,12 +19,12 @@ from skdam import CompositionalAUCClassifier
 
 # the list of docs/persistence.rst
 TRUSTED = [
-    "skdam.classifier.CompositionalAUCClassifier",
-    "skdam.data.InMemoryDataset",
-    "skdam.losses.CompositionalAUCLoss",
-    "skdam.modules.TabularMLP",
-    "skdam.net.CompositionalAUCNet",
-    "skdam.optim.PDSCA",
+    "skdam.CompositionalAUCClassifier",
+    "skdam.data.memory.InMemoryDataset",
+    "skdam.CompositionalAUCLoss",
+    "skdam.TabularMLP",
+    "skdam.CompositionalAUCNet",
+    "skdam.PDSCA",
     "torch.utils.data.dataloader.DataLoader",
 ]
 TRUSTED_EARLY_STOPPING = "skdam.callbacks.EarlyStoppingAUC"

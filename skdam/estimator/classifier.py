@@ -23,16 +23,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
-from skdam._prefixed import PrefixedParametersMixin
-from skdam._validation import (
-    accepted_parameters,
-    check_examples,
-    refuse_dates,
-    two_classes,
-    unusable_columns,
-)
 from skdam.callbacks import EarlyStoppingAUC
-from skdam.data import (
+from skdam.data.memory import (
     ExampleDataset,
     InMemoryDataset,
     first_example,
@@ -42,10 +34,24 @@ from skdam.data import (
     read_labels,
     sample_for_statistics,
 )
-from skdam.losses import INNER_LOSSES, CompositionalAUCLoss
-from skdam.modules import TabularMLP, default_module
-from skdam.net import PRECISIONS, STRATEGIES, CompositionalAUCNet, DivergenceError, probabilities
-from skdam.optim import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
+from skdam.estimator.inputs import (
+    accepted_parameters,
+    check_examples,
+    refuse_dates,
+    two_classes,
+    unusable_columns,
+)
+from skdam.estimator.prefixed import PrefixedParametersMixin
+from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
+from skdam.networks.tabular import TabularMLP, default_module
+from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
+from skdam.training.net import (
+    PRECISIONS,
+    STRATEGIES,
+    CompositionalAUCNet,
+    DivergenceError,
+    probabilities,
+)
 
 _AUTO_BATCH_SIZES = (64, 1024, 128)  # the least, the most for tables, for other data
 _BATCHES_OF_MUCH_DATA = 128

@@ -26,12 +26,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from skdam._autograd import is_autocast_on
-from skdam._chain import ChainedModule
-from skdam._compilation import CompiledGradients, CompiledStep
 from skdam._device import forked_rng, get_rng_state, present_device
+from skdam._hooks import is_autocast_on
 from skdam.callbacks import StageSchedule
-from skdam.data import (
+from skdam.data.memory import (
     InMemoryDataset,
     keep_batch,
     labels_of,
@@ -42,9 +40,11 @@ from skdam.data import (
     take,
     whole_batches,
 )
-from skdam.losses import CompositionalAUCLoss, PreparedTargets, mean_probability_logit
-from skdam.optim import PDSCA
-from skdam.sampling import StratifiedBatchSampler
+from skdam.data.sampling import StratifiedBatchSampler
+from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets, mean_probability_logit
+from skdam.optim.pdsca import PDSCA
+from skdam.training.chain import ChainedModule
+from skdam.training.compiled import CompiledGradients, CompiledStep
 
 _LEAST_ROWS = 16
 _MOST_LOSSES = 256

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from skdam._autograd import add_gradient, has_hooks
 from skdam._device import forked_rng
-from skdam._packing import Form, Part, Vector
-from skdam.losses import CompositionalAUCLoss, plain
-from skdam.optim import PDSCA, Options, ascend, descend, inner_lr_of, move_to_inner_point
+from skdam._hooks import add_gradient, has_hooks
+from skdam.losses.compositional import CompositionalAUCLoss, plain
+from skdam.optim.packing import Form, Part, Vector
+from skdam.optim.pdsca import PDSCA, Options, ascend, descend, inner_lr_of, move_to_inner_point
 
 _CAN_TRACE_GRADIENTS = hasattr(torch._dynamo.config, "trace_autograd_ops")
 

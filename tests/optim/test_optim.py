@@ -12,9 +12,9 @@ import torch
 from reference import ReferencePDSCA
 
 from skdam import PDSCA, CompositionalAUCLoss, StratifiedBatchSampler
-from skdam._packing import Pack
+from skdam.optim.packing import Pack
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "pdsca_trajectories.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pdsca_trajectories.json").read_text())
 
 
 def take_step(network, loss, optimizer, X, y):
@@ -401,7 +401,7 @@ def test_copies_and_pickles_go_on(network, batch, copier):
 CONTINUE = """
 import sys, torch
 torch.set_num_threads(1)  # as here: sums over threads round in another order
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_optim import make_training, run
 folder = sys.argv[1]
 saved = torch.load(f"{folder}/saved.pt", weights_only=True)
@@ -493,8 +493,9 @@ def test_stopped_and_continued_in_a_new_process_is_never_stopped(
         },
         tmp_path / "saved.pt",
     )
-    here = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "-c", CONTINUE, str(tmp_path), here], check=True)
+    here = Path(__file__).parent
+    arguments = [tmp_path, here, here.parent]
+    subprocess.run([sys.executable, "-c", CONTINUE, *map(str, arguments)], check=True)
     continued = torch.load(tmp_path / "continued.pt", weights_only=True)
     assert_states_equal(continued, [part.state_dict() for part in whole])
 
@@ -694,7 +695,7 @@ def test_packed_parameters_take_the_steps_of_separate_ones(batch, monkeypatch, p
     weights = []
     for is_packed in (True, False):
         if not is_packed:
-            monkeypatch.setattr("skdam._packing.Pack.suits", lambda *_: False)
+            monkeypatch.setattr("skdam.optim.packing.Pack.suits", lambda *_: False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = Branches()

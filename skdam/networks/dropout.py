@@ -21,7 +21,7 @@ class Dropout(nn.Dropout):
     Examples
     --------
     >>> import torch
-    >>> from skdam.dropout import Dropout
+    >>> from skdam.networks.dropout import Dropout
     >>> X = Dropout(0.25)(torch.ones(1000, 100))
     >>> X.unique()
     tensor([0.0000, 1.3333])

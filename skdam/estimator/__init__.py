@@ -1,0 +1,1 @@
+"""What scikit-learn asks for: parameters, checks, `fit` and `predict`."""

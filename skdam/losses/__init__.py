@@ -1,0 +1,1 @@
+"""The AUC margin loss, the classification losses, and their composition."""

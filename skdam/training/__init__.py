@@ -1,0 +1,1 @@
+"""What skorch asks for: the net, its epochs and its steps."""
