@@ -41,8 +41,18 @@ SCHEMA = Schema(
         "epochs": Curve.parse,
         "valid_auc": Curve.parse,
         "test_auc": Curve.parse,
-        "probe_auc": float,
+        "probe_epochs": Curve.parse,
+        "probe_auc": Curve.parse,
         "fit_seconds": float,
+    },
+    rows_per_job=1,
+)
+# of short trainings that rates are chosen by: test images play no part
+SEARCH_SCHEMA = Schema(
+    {
+        name: convert
+        for name, convert in SCHEMA.columns.items()
+        if name not in ("test_auc", "probe_epochs", "probe_auc")
     },
     rows_per_job=1,
 )
@@ -53,9 +63,14 @@ def projections_of(results: Path) -> Path:
     return results.with_name(f"{results.stem}_projections")
 
 
+def file_name(job: Job) -> str:
+    """Return the name, without its end, of files of a job."""
+    return f"{job.dataset}-{job.seed}-{job.model.replace(':', '-')}"
+
+
 def projection_file(directory: Path, job: Job) -> Path:
     """Return the file for the projected features of a job."""
-    return directory / f"{job.dataset}-{job.seed}-{job.model.replace(':', '-')}.npz"
+    return directory / f"{file_name(job)}.npz"
 
 
 def write(rows: list[Row], projections: Path, directory: Path) -> None:
@@ -67,6 +82,7 @@ def write(rows: list[Row], projections: Path, directory: Path) -> None:
         test[int(np.argmax(valid))]
         for valid, test in zip(results["valid_auc"], results["test_auc"], strict=True)
     ]
+    results["probe"] = [curve[-1] for curve in results["probe_auc"]]
     text = f"# Images\n\n{_EXPLANATION}"
     for (preset, dataset), of_set in results.groupby(["preset", "dataset"]):
         text += f"\n## {dataset}, {preset}\n\n{_table(of_set)}"
@@ -86,7 +102,7 @@ def _table(results: pd.DataFrame) -> str:
     lines = [
         [
             model,
-            *(_mean_and_deviation(rows[name]) for name in ("last", "chosen", "probe_auc")),
+            *(_mean_and_deviation(rows[name]) for name in ("last", "chosen", "probe")),
             f"{rows['fit_seconds'].mean():.1f}",
             str(len(rows)),
         ]

@@ -1,7 +1,12 @@
 """The benchmark on images: its data, its models, runs that go on after a kill, its report."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +17,12 @@ from benchmarks import runner
 
 Image = pytest.importorskip("PIL.Image")
 
-from benchmarks import images, images_data, images_models, images_report  # noqa: E402
+from benchmarks import images, images_data, images_models, images_plan, images_report  # noqa: E402
 from benchmarks.images_data import Part, Split  # noqa: E402
 from benchmarks.images_models import Training  # noqa: E402
-from benchmarks.store import read  # noqa: E402
+from benchmarks.images_state import Progress  # noqa: E402
+from benchmarks.store import Job, read  # noqa: E402
+from skdam import ResNet20  # noqa: E402
 
 
 def part(n, seed, share=0.3, channels=1):
@@ -26,12 +33,18 @@ def part(n, seed, share=0.3, channels=1):
     return Part((X + 40 * y[:, None, None, None]).astype(np.uint8), y)
 
 
-@pytest.fixture
-def no_files(monkeypatch):
-    monkeypatch.setattr(runner, "Workers", lambda n_workers, *, fresh: ThreadPoolExecutor(1))
-    monkeypatch.setattr(
+def use_random_images(replace):
+    """Let a run work in its own process, on images that are made on the spot."""
+    for module in (runner, images_plan):
+        replace(module, "Workers", lambda n_workers, *, fresh: ThreadPoolExecutor(1))
+    replace(
         images_data, "load", lambda name, seed, data: Split(*(part(80, seed + i) for i in range(3)))
     )
+
+
+@pytest.fixture
+def no_files(monkeypatch):
+    use_random_images(monkeypatch.setattr)
 
 
 def run(path, models="compositional,cross-entropy", preset="tiny"):
@@ -102,7 +115,6 @@ class TestModels:
         starts = []
 
         def keep(module, *_):
-            module = getattr(module, "module_", module)
             starts.append(torch.cat([p.detach().ravel() for p in module.parameters()]))
 
         for name in ("_train_ours", "_train_libauc", "_train_sgd"):
@@ -119,12 +131,11 @@ class TestModels:
         data = part(40, 0)
         seen = []
 
-        def on_epoch_end(epoch, decision_function):
-            seen.append((epoch, decision_function(data.X).shape))
+        def on_epoch_end(epoch, net):
+            seen.append((epoch, net.decision_function(data.X).shape, net.embed(data.X).shape))
 
-        embed = images_models.train(name, data, Training(2, 8, 2, 0), on_epoch_end)
-        assert seen == [(1, (40,)), (2, (40,))]
-        assert embed(data.X).shape == (40, 8)
+        images_models.train(name, data, Training(2, 8, 2, 0), on_epoch_end)
+        assert seen == [(1, (40,), (40, 8)), (2, (40,), (40, 8))]
 
     def test_weights_of_classes_balance_them_at_a_mean_of_one(self):
         loss = images_models._Weighted(9.0)
@@ -142,6 +153,132 @@ class TestModels:
             images_models.parse("auk")
         with pytest.raises(ValueError, match="'margin=2' changes neither lr, inner_lr nor"):
             images_models.parse("auc:margin=2")
+
+
+# kills itself in the third of four epochs of five batches each
+_PROGRAM = """
+import os, signal
+from benchmarks import images
+from test_benchmarks_images import TestState, use_random_images
+from skdam import ResNet20
+
+def forward(module, X, forward=ResNet20.forward, batches=[]):
+    batches += [0] * module.training
+    if len(batches) == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return forward(module, X)
+
+ResNet20.forward = forward
+images.PRESETS["tiny"] = TestState.SETTINGS
+use_random_images(setattr)
+images.main({arguments})
+"""
+
+
+class Killed(BaseException):
+    """What nobody catches who goes on after it."""
+
+
+@pytest.fixture
+def dies_in_batch(monkeypatch):
+    """Let training end in the middle of a batch, the number of which is given, or never."""
+    forward = ResNet20.forward
+    left = []
+
+    def counting(module, X):
+        if module.training and left and not left[0]:
+            raise Killed
+        if module.training and left:
+            left[0] -= 1
+        return forward(module, X)
+
+    def arm(number):
+        left[:] = [] if number is None else [number]
+
+    monkeypatch.setattr(ResNet20, "forward", counting)
+    return arm
+
+
+class TestState:
+    # 80 images in batches of 16: five batches an epoch, two of each under lookahead
+    SETTINGS = replace(
+        images.PRESETS["tiny"], n_epochs=4, precision="bfloat16", probe_epochs=(1,), most_images={}
+    )
+
+    @pytest.fixture(autouse=True)
+    def short(self, no_files, monkeypatch):
+        monkeypatch.setitem(images.PRESETS, "tiny", self.SETTINGS)
+
+    def rows(self, name, tmp_path, state):
+        places = images.Places(None, tmp_path / "projections", state)
+        (row,) = images.evaluate(Job("chest-xray", 0, name), "tiny", places)
+        del row["fit_seconds"]
+        return row
+
+    @pytest.mark.parametrize("name", images_models.NAMES)
+    def test_a_job_killed_twice_in_mid_epoch_ends_as_one_that_was_not(
+        self, name, tmp_path, dies_in_batch
+    ):
+        if name.startswith("libauc"):
+            pytest.importorskip("libauc")
+        whole = self.rows(name, tmp_path, None)
+        n_batches = 10 if name == "lookahead" else 5
+        # in the second epoch, and in the last: before and after the rates fall or stages switch
+        for number in (n_batches + 3, 2 * n_batches + 2):
+            dies_in_batch(number)
+            with pytest.raises(Killed):
+                self.rows(name, tmp_path, tmp_path)
+        dies_in_batch(None)
+        assert self.rows(name, tmp_path, tmp_path) == whole
+        assert whole["probe_epochs"] == (1, 4)
+        assert len(set(whole["valid_auc"])) > 1
+
+    def test_what_was_trained_is_not_trained_again(self, tmp_path, dies_in_batch):
+        first = self.rows("auc", tmp_path, tmp_path)
+        dies_in_batch(0)
+        assert self.rows("auc", tmp_path, tmp_path) == first
+
+    def test_weights_are_kept_at_the_probed_epochs(self, tmp_path):
+        self.rows("auc", tmp_path, tmp_path)
+        files = sorted(path.name for path in (tmp_path / "weights").iterdir())
+        assert files == ["tiny-chest-xray-0-auc-1.pt", "tiny-chest-xray-0-auc-4.pt"]
+        ResNet20(1, width=2).load_state_dict(torch.load(tmp_path / "weights" / files[0]))
+
+    def test_a_file_is_never_half_written(self, tmp_path, monkeypatch):
+        path = tmp_path / "state.pt"
+        Progress(path).end_epoch()
+
+        def fail(state, file):
+            file.write(b"half")
+            raise Killed
+
+        progress = Progress(path)
+        monkeypatch.setattr(torch, "save", fail)
+        with pytest.raises(Killed):
+            progress.end_epoch()
+        assert Progress(path).n_epochs == 1
+
+    def test_the_state_of_a_job_with_rows_is_removed(self, tmp_path):
+        state = tmp_path / "state"
+        images.main(["run", "--preset", "tiny", "--sets", "chest-xray", "--models", "auc",
+                     "--state", str(state), "--out", str(tmp_path / "results.csv")])  # fmt: skip
+        assert [path.name for path in state.iterdir()] == ["weights"]
+
+    def test_a_process_killed_by_the_system_goes_on(self, tmp_path):
+        """The first process kills itself in mid-epoch, the second goes on."""
+        arguments = ["run", "--preset", "tiny", "--sets", "chest-xray", "--models", "compositional"]
+        whole, killed = tmp_path / "whole.csv", tmp_path / "killed.csv"
+        assert images.main([*arguments, "--out", str(whole)]) == 0
+        arguments += ["--state", str(tmp_path), "--out", str(killed)]
+        program = _PROGRAM.format(arguments=arguments)
+        ended = subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": ".:tests"}
+        )
+        assert ended.returncode == -signal.SIGKILL
+        assert not killed.exists() or not aucs(killed)
+        assert Progress(tmp_path / "tiny-chest-xray-0-compositional.pt").n_epochs == 2
+        assert images.main(arguments) == 0
+        assert aucs(killed) == aucs(whole)
 
 
 class TestRun:
@@ -180,7 +317,8 @@ class TestRun:
                "epochs": images_report.Curve((1, 2, 3)),
                "valid_auc": images_report.Curve((0.5, 0.8, 0.7)),
                "test_auc": images_report.Curve((0.9, 0.6, 0.75)),
-               "probe_auc": 0.55, "fit_seconds": 1.0}  # fmt: skip
+               "probe_epochs": images_report.Curve((3,)),
+               "probe_auc": images_report.Curve((0.55,)), "fit_seconds": 1.0}  # fmt: skip
         images_report.write([row], tmp_path / "absent", tmp_path)
         assert (
             "| auc | 0.7500 | 0.6000 | 0.5500 | 1.0 | 1 |" in (tmp_path / "report.md").read_text()
