@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import images_data, images_models, images_plan, images_report
 from benchmarks.images_data import Part, Split
 from benchmarks.images_models import OnEpochEnd, Training
-from benchmarks.images_report import SCHEMA, Curve, file_name
+from benchmarks.images_report import SCHEMA, SEARCH_SCHEMA, Curve, file_name
 from benchmarks.images_state import Progress, State, write_atomically
 from benchmarks.measure import peak_rss_mib
 from benchmarks.runner import (
@@ -347,10 +347,12 @@ def _forget(job: Job, preset: str, places: Places) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    searches = images_plan.search_file(arguments.results)
     images_report.write(
         read_rows(arguments.results, SCHEMA),
         images_report.projections_of(arguments.results),
         arguments.out_dir,
+        read_rows(searches, SEARCH_SCHEMA) if searches.exists() else (),
     )
     return 0
 

@@ -312,14 +312,125 @@ class TestRun:
             for plot in ("curves", "features"):
                 assert (out / f"{dataset}_{plot}.png").stat().st_size > 5000
 
+
+def row(model, seed, test_auc, valid_auc=(0.5, 0.8, 0.7), probes=((1, 0.4), (3, 0.55))):
+    """A row of results of three epochs."""
+    probe_epochs, probe_auc = zip(*probes, strict=True)
+    curves = {"epochs": (1, 2, 3), "valid_auc": valid_auc, "test_auc": test_auc,
+              "probe_epochs": probe_epochs, "probe_auc": probe_auc}  # fmt: skip
+    return {
+        "dataset": "chest-xray", "seed": seed, "model": model, "preset": "tiny", "fit_seconds": 1.0,
+        **{name: images_report.Curve(values) for name, values in curves.items()},
+    }  # fmt: skip
+
+
+class TestReport:
+    def report(self, tmp_path, rows, searched=()):
+        images_report.write(rows, tmp_path / "absent", tmp_path, searched)
+        return (tmp_path / "report.md").read_text()
+
     def test_the_chosen_epoch_is_best_in_validation_not_in_the_test(self, tmp_path):
-        row = {"dataset": "chest-xray", "seed": 0, "model": "auc", "preset": "tiny",
-               "epochs": images_report.Curve((1, 2, 3)),
-               "valid_auc": images_report.Curve((0.5, 0.8, 0.7)),
-               "test_auc": images_report.Curve((0.9, 0.6, 0.75)),
-               "probe_epochs": images_report.Curve((3,)),
-               "probe_auc": images_report.Curve((0.55,)), "fit_seconds": 1.0}  # fmt: skip
-        images_report.write([row], tmp_path / "absent", tmp_path)
-        assert (
-            "| auc | 0.7500 | 0.6000 | 0.5500 | 1.0 | 1 |" in (tmp_path / "report.md").read_text()
+        text = self.report(tmp_path, [row("auc", 0, (0.9, 0.6, 0.75))])
+        assert "| auc | 0.7500 | 0.6000 |  | 0.4000 | 0.5500 | 1.0 | 1 |" in text
+        assert "| probe, epoch 1 | probe, epoch 3 |" in text
+
+    def test_the_lead_is_over_the_seeds_that_both_have(self, tmp_path):
+        ours = [row("compositional:lr=0.1", seed, (0, 0, auc)) for seed, auc in enumerate(
+            (0.9, 0.8, 0.1))]  # fmt: skip
+        rivals = [row("auc:lr=0.3", 0, (0, 0, 0.7)), row("auc:lr=0.3", 1, (0, 0, 0.85))]
+        text = self.report(tmp_path, ours + rivals)
+        assert "| auc:lr=0.3 | 0.7750 ± 0.1061 | 0.0000 ± 0.0000 | +0.0750 ± 0.1768 |" in text
+
+    def test_two_rates_of_compositional_training_lead_nobody(self, tmp_path):
+        names = ("compositional:lr=0.1", "compositional:lr=0.3", "auc")
+        text = self.report(tmp_path, [row(name, 0, (0, 0, 0.5)) for name in names])
+        assert "| auc | 0.5000 | 0.0000 |  |" in text
+
+    def test_a_probe_that_a_model_lacks_is_left_out(self, tmp_path):
+        rows = [row("auc", 0, (0, 0, 1)), row("focal", 0, (0, 0, 0.5), probes=((3, 0.6),))]
+        text = self.report(tmp_path, rows)
+        assert "| focal | 0.5000 | 0.0000 |  |  | 0.6000 |" in text
+
+    def test_the_search_shows_what_was_tried(self, tmp_path):
+        rows = [{"dataset": "chest-xray", "seed": 100, "model": f"auc:lr={rate}", "preset": "tiny",
+                 "epochs": images_report.Curve((1, 2)), "fit_seconds": 1.0,
+                 "valid_auc": images_report.Curve((0.9, auc))}
+                for rate, auc in ((0.3, 0.7), (0.1, 0.6))]  # fmt: skip
+        text = self.report(tmp_path, [row("auc:lr=0.3", 0, (0, 0, 1))], rows)
+        assert "| auc | lr=0.1: 0.6000, **lr=0.3: 0.7000** |" in text
+
+
+class TestPlan:
+    @pytest.fixture(autouse=True)
+    def short(self, no_files, monkeypatch):
+        tiny = images.PRESETS["tiny"]
+        plan = (Job("chest-xray", 0, "auc"), Job("chest-xray", 1, "auc"),
+                Job("chest-xray", 0, "focal"))  # fmt: skip
+        preset = replace(tiny, n_epochs=3, search=tiny, plan=plan)
+        monkeypatch.setitem(images.PRESETS, "paper", preset)
+
+    def run(self, path, *more):
+        return images.main(["run", "--preset", "paper", "--out", str(path), *more])
+
+    def jobs(self, path, schema):
+        return [(job.model, job.seed) for job in read(path, schema)]
+
+    def test_rates_are_chosen_by_validation_before_the_jobs_in_their_order(self, tmp_path):
+        path = tmp_path / "results.csv"
+        assert self.run(path) == 0
+        searched = read(images_plan.search_file(path), images_report.SEARCH_SCHEMA)
+        tried = images_models.candidates("auc"), images_models.candidates("focal")
+        assert [job.model for job in searched] == [*tried[0], *tried[1]]
+        assert {job.seed for job in searched} == {100}
+        best = [
+            max(texts, key=lambda text: searched["chest-xray", 100, text][0]["valid_auc"][-1])
+            for texts in tried
+        ]
+        expected = [(best[0], 0), (best[0], 1), (best[1], 0)]
+        assert self.jobs(path, images_report.SCHEMA) == expected
+
+    def test_what_is_done_is_passed_over(self, tmp_path, dies_in_batch):
+        path = tmp_path / "results.csv"
+        self.run(path)
+        before = path.read_text(), images_plan.search_file(path).read_text()
+        dies_in_batch(0)
+        assert self.run(path) == 0
+        assert (path.read_text(), images_plan.search_file(path).read_text()) == before
+
+    def test_the_search_looks_at_no_test_image(self, tmp_path, monkeypatch):
+        load = images_data.load
+        nothing = Part(*(array[:0] for array in part(80, 0)))
+        monkeypatch.setattr(
+            images_data, "load", lambda *arguments: load(*arguments)._replace(test=nothing)
         )
+        places = images.Places(None, tmp_path, None)
+        (found,) = images.search(Job("chest-xray", 100, "auc:lr=0.1"), "paper", places)
+        assert len(found["valid_auc"]) == 2
+
+    def test_given_rates_are_not_searched_for(self, tmp_path):
+        path = tmp_path / "results.csv"
+        self.run(path, "--sets", "chest-xray", "--models", "auc:lr=0.2", "--seeds", "3")
+        assert self.jobs(path, images_report.SCHEMA) == [("auc:lr=0.2", 3)]
+        assert not images_plan.search_file(path).exists()
+
+    def test_a_model_without_a_rate_that_works_fails(self, tmp_path, capfd, dies_in_batch):
+        dies_in_batch(0)
+        assert self.run(tmp_path / "results.csv", "--sets", "chest-xray", "--models", "auc") == 1
+        assert "auc on chest-xray, seed 0" in capfd.readouterr().err.splitlines()[-1]
+
+    def test_the_papers_settings_are_among_the_candidates(self):
+        assert images_models.candidates("compositional")[0] == (
+            "compositional:lr=0.1:sampling_rate=0.2"
+        )
+        assert images_models.candidates("sgd-cross-entropy") == [
+            "sgd-cross-entropy:lr=0.1", "sgd-cross-entropy:lr=0.03",
+        ]  # fmt: skip
+
+    def test_the_protocol(self):
+        plan = images_plan.PAPER
+        of_xrays = [job for job in plan if job.dataset == "chest-xray"]
+        assert set(of_xrays) == {
+            Job("chest-xray", seed, name) for seed in (0, 1, 2) for name in images_models.NAMES
+        }
+        assert list(plan[: len(of_xrays)]) == of_xrays
+        assert len(plan) == len(set(plan)) == 33 + 6 + 4 + 4
