@@ -190,7 +190,7 @@ def evaluate(job: Job, preset: str, places: Places) -> list[Row]:
             _save_weights(net, places.weights_file(job, preset, epoch))
         if epoch == settings.n_epochs:
             _project(split.test, net, images_report.projection_file(places.projections, job), job)
-        if places.state is not None:
+        if places.state is not None and _is_due(epoch, settings):
             _tell(job, settings, record)
 
     _train(job, split, settings, look, progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.images_models import NAMES, available, candidates
 from benchmarks.images_report import SCHEMA, SEARCH_SCHEMA
 from benchmarks.runner import Evaluate, run_jobs
-from benchmarks.store import Job, ResultsFile, Schema, read
+from benchmarks.store import Job, ResultsFile, read
 from benchmarks.workers import Workers
 
 # draws other images than the seeds that are reported, where the seed draws them
@@ -76,7 +76,11 @@ class Plan:
             if not available([job.model]):
                 continue
             chosen = self._at_chosen_rates(job)
-            failed += [job] if chosen is None else self._run([chosen], self.results, SCHEMA)
+            if chosen is None:
+                failed.append(job)
+                continue
+            with ResultsFile(self.results, SCHEMA) as results:
+                failed += self._run(self.evaluate, [chosen], results, self.on_done)
         return failed
 
     def _at_chosen_rates(self, job: Job) -> Job | None:
@@ -84,19 +88,22 @@ class Plan:
             return job
         tried = [Job(job.dataset, SEARCH_SEED, text) for text in candidates(job.model)]
         path = search_file(self.results)
-        self._run(tried, path, SEARCH_SCHEMA)
+        with ResultsFile(path, SEARCH_SCHEMA) as results:
+            self._run(self.search, tried, results)
         rows = read(path, SEARCH_SCHEMA)
         scores = {each: rows[each][0]["valid_auc"][-1] for each in tried if each in rows}
         # of equals the first; none if all failed
         best = max(scores, key=scores.__getitem__, default=None)
         return best and job._replace(model=best.model)
 
-    def _run(self, jobs: list[Job], path: Path, schema: Schema) -> list[Job]:
-        with ResultsFile(path, schema) as results:
-            todo = dict.fromkeys(jobs, 1.0)
-            if todo.keys() <= results.done:
-                return []
-            searches = schema is SEARCH_SCHEMA
-            function = self.search if searches else self.evaluate
-            on_done = (lambda job: None) if searches else self.on_done
-            return run_jobs(function, todo, results, Workers(self.n_workers, fresh=True), on_done)
+    def _run(
+        self,
+        function: Evaluate,
+        jobs: list[Job],
+        results: ResultsFile,
+        on_done: Callable[[Job], None] = lambda job: None,
+    ) -> list[Job]:
+        if results.done.issuperset(jobs):
+            return []
+        workers = Workers(self.n_workers, fresh=True)
+        return run_jobs(function, dict.fromkeys(jobs, 1.0), results, workers, on_done)

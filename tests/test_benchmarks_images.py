@@ -258,6 +258,11 @@ class TestState:
             progress.end_epoch()
         assert Progress(path).n_epochs == 1
 
+    def test_a_curve_may_have_fewer_points_than_epochs(self, tmp_path, monkeypatch, capfd):
+        monkeypatch.setitem(images.PRESETS, "tiny", replace(self.SETTINGS, score_every=3))
+        assert self.rows("auc", tmp_path, tmp_path)["epochs"] == (3, 4)
+        assert capfd.readouterr().err.count("auc on chest-xray, seed 0: epoch") == 2
+
     def test_the_state_of_a_job_with_rows_is_removed(self, tmp_path):
         state = tmp_path / "state"
         images.main(["run", "--preset", "tiny", "--sets", "chest-xray", "--models", "auc",
