@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from skorch.callbacks import Callback
+from skorch.history import History
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.images_data import Part
+from benchmarks.images_state import GeneratorState, Progress, State, Stateful
+from benchmarks.precision import autocast
 from skdam import (
     CompositionalAUCClassifier,
     CompositionalAUCNet,
@@ -42,8 +45,8 @@ _LIBAUC: dict[str, dict[str, Any]] = {
 _SGD: dict[str, dict[str, Any]] = {"sgd-cross-entropy": {"lr": 0.1}}
 NAMES = (*_OURS, *_LIBAUC, *_SGD)
 
-# from images to their logits or to their features
-Function = Callable[[np.ndarray], np.ndarray]
+# gets the number of epochs done, and a net that scores and embeds images
+OnEpochEnd = Callable[[int, CompositionalAUCNet], None]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Training:
     batch_size: int
     width: int
     random_state: int
+    precision: str = "float32"
 
 
 def parse(text: str) -> tuple[str, dict[str, float | None]]:
@@ -81,10 +85,26 @@ def available(texts: Iterable[str]) -> list[str]:
     return kept
 
 
+def candidates(name: str) -> list[str]:
+    """Return a model at the rates that it is tried with, by validation, before a long training.
+
+    Two learning rates each, and two shares of positives in a batch where that is free: as many
+    for the rivals as for ours. The first is what the papers and LibAUC's notebooks train with.
+    """
+    rates = (0.1, 0.03) if name in _SGD else (0.1, 0.3)
+    has_share = name in _SGD or _OURS.get(name, {}).get("sampling_rate", 0.5) is None
+    shares = [""] if has_share else [":sampling_rate=0.2", ":sampling_rate=0.5"]
+    return [f"{name}:lr={rate}{share}" for rate in rates for share in shares]
+
+
 def train(
-    text: str, data: Part, training: Training, on_epoch_end: Callable[[int, Function], None]
-) -> Function:
-    """Train a model and return how it embeds images.
+    text: str,
+    data: Part,
+    training: Training,
+    on_epoch_end: OnEpochEnd,
+    progress: Progress | None = None,
+) -> None:
+    """Train a model.
 
     Parameters
     ----------
@@ -93,7 +113,9 @@ def train(
     data : Part
     training : Training
     on_epoch_end : callable
-        Gets the number of epochs done, and a function from images to their logits.
+        Gets the number of epochs done, and a net that scores and embeds images.
+    progress : Progress or None, default=None
+        Where the state of the training is kept; None keeps none.
     """
     name, changes = parse(text)
     parameters = (_OURS | _LIBAUC | _SGD)[name] | changes
@@ -109,12 +131,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.random_state)
         module = ResNet20(data.X.shape[1], width=training.width)
-    if name in _OURS:
-        return _train_ours(module, data, training, parameters, on_epoch_end)
-    trainer = _train_libauc if name in _LIBAUC else _train_sgd
-    net = _net_of(module)
-    trainer(net, data, training, parameters, lambda n: on_epoch_end(n, net.decision_function))
-    return net.embed
+    trainer = _train_ours if name in _OURS else _train_libauc if name in _LIBAUC else _train_sgd
+    trainer(module, data, training, parameters, on_epoch_end, progress or Progress())
 
 
 class _Weighted:
@@ -130,12 +148,49 @@ class _Weighted:
         return losses * weights * (1 + self.factor) / (2 * self.factor)
 
 
-class _AtEpochEnd(Callback):
-    def __init__(self, function: Callable[[int, Function], None]) -> None:
-        self.function = function
+class _Resumption(Callback):
+    """Save the state of a net at the end of each epoch, and go on from a saved one."""
+
+    def __init__(self, progress: Progress, on_epoch_end: OnEpochEnd) -> None:
+        self.progress = progress
+        self.end_of_epoch = on_epoch_end
+
+    def on_train_begin(self, net: CompositionalAUCNet, **_: Any) -> None:
+        self.progress.restore(net=_NetState(net))
+
+    def on_epoch_begin(self, net: CompositionalAUCNet, **_: Any) -> None:
+        if self.progress.n_epochs == net.max_epochs:
+            # the way in which skorch's own callbacks end training
+            raise KeyboardInterrupt
+        # there is no sampler before
+        self.progress.restore(sampler=net.sampler_)
+        self.progress.restore_generators()
 
     def on_epoch_end(self, net: CompositionalAUCNet, **_: Any) -> None:
-        self.function(len(net.history), net.decision_function)
+        self.end_of_epoch(len(net.history), _net_of(net.module_))
+        self.progress.end_epoch(net=_NetState(net), sampler=net.sampler_)
+
+
+class _NetState:
+    """What a net needs to go on with, the order of the data aside."""
+
+    def __init__(self, net: CompositionalAUCNet) -> None:
+        self._net = net
+
+    def state_dict(self) -> State:
+        rows = [
+            {name: _plain(value) for name, value in row.items() if name != "batches"}
+            for row in self._net.history
+        ]
+        return {"history": rows, "training": self._net.training_state()}
+
+    def load_state_dict(self, state_dict: State, /) -> None:
+        self._net.history_ = History([{**row, "batches": []} for row in state_dict["history"]])
+        self._net.load_training_state(state_dict["training"])
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _train_ours(
@@ -143,56 +198,64 @@ def _train_ours(
     data: Part,
     training: Training,
     parameters: dict[str, Any],
-    on_epoch_end: Callable[[int, Function], None],
-) -> Function:
+    on_epoch_end: OnEpochEnd,
+    progress: Progress,
+) -> None:
     classifier = CompositionalAUCClassifier(
         module,
         max_epochs=training.n_epochs,
         batch_size=training.batch_size,
+        precision=training.precision,
         random_state=training.random_state,
-        callbacks=[_AtEpochEnd(on_epoch_end)],
+        callbacks=[_Resumption(progress, on_epoch_end)],
         **parameters,
     )
-    return classifier.fit(*data).embed
+    classifier.fit(*data)
 
 
 def _net_of(module: ResNet20) -> CompositionalAUCNet:
-    """Return a net that scores in batches, without gradients, as those of our models do."""
+    """Return a net that scores in batches, without gradients, in float32."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return CompositionalAUCNet(module, batch_size=1024, device=device, verbose=0).initialize()
+    # on a CPU larger batches would leave its caches
+    return CompositionalAUCNet(module, batch_size=256, device=device, verbose=0).initialize()
 
 
 def _train_libauc(
-    net: CompositionalAUCNet,
+    module: ResNet20,
     data: Part,
     training: Training,
     parameters: dict[str, Any],
-    on_epoch_end: Callable[[int], None],
+    on_epoch_end: OnEpochEnd,
+    progress: Progress,
 ) -> None:
     from benchmarks import libauc_models
 
+    net = _net_of(module)
     libauc_models.train(
-        net.module_,
+        module,
         *data,
         n_epochs=training.n_epochs,
         batch_size=training.batch_size,
         random_state=training.random_state,
         device=net.device,
-        on_epoch_end=on_epoch_end,
+        precision=training.precision,
+        on_epoch_end=lambda n: on_epoch_end(n, net),
+        progress=progress,
         **parameters,
     )
 
 
 def _train_sgd(
-    net: CompositionalAUCNet,
+    module: ResNet20,
     data: Part,
     training: Training,
     parameters: dict[str, Any],
-    on_epoch_end: Callable[[int], None],
+    on_epoch_end: OnEpochEnd,
+    progress: Progress,
 ) -> None:
     """Train as one does without thinking of AUC: SGD with momentum, batches at random."""
     dataset = InMemoryDataset(data.X, data.y.astype(np.float32))
-    module = net.module_
+    net = _net_of(module)
     module.fit_statistics(*sample_for_statistics(dataset))
     optimizer = torch.optim.SGD(module.parameters(), momentum=0.9, weight_decay=5e-4, **parameters)
     n_epochs = training.n_epochs
@@ -200,16 +263,23 @@ def _train_sgd(
         optimizer, [round(0.5 * n_epochs), round(0.75 * n_epochs)]
     )
     generator = torch.Generator().manual_seed(training.random_state)
+    parts: dict[str, Stateful] = {
+        "module": module,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "order": GeneratorState(generator),
+    }
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(training.random_state)
-        for epoch in range(n_epochs):
+        for _ in progress.epochs(n_epochs, lambda n: on_epoch_end(n, net), parts):
             module.train()
             for batch in torch.randperm(len(dataset), generator=generator).split(
                 training.batch_size
             ):
                 inputs, targets = (part.to(net.device) for part in take(dataset, batch))
                 optimizer.zero_grad()
-                binary_cross_entropy_with_logits(module(scaled(inputs)), targets).backward()
+                with autocast(net.device, training.precision):
+                    logits = module(scaled(inputs))
+                binary_cross_entropy_with_logits(logits.float(), targets).backward()
                 optimizer.step()
             schedule.step()
-            on_epoch_end(epoch + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +15,16 @@ from benchmarks.store import Job, Row, Schema
 
 _EXPLANATION = """\
 ROC AUC on the test images, mean and standard deviation over seeds: of the last epoch, and of the
-epoch that is best on the validation images; of a logistic regression on the features of the last
-epoch; seconds of training, without scoring, of one thread or one GPU. By the last epoch.
+epoch that is best on the validation images; by how much the last epoch of compositional training
+is ahead, over the seeds that both have; of a logistic regression on the features that the network
+has after an epoch; seconds of training, without scoring, of one thread or one GPU. By the last
+epoch. Curves of test images are for information: nothing is chosen by them.
 """
+_SEARCH_EXPLANATION = """\
+AUC on validation images after a short training, by which the rates of a model are chosen; the
+best in bold.
+"""
+_REFERENCE = "compositional"
 
 
 class Curve(tuple[float, ...]):
@@ -41,8 +48,18 @@ SCHEMA = Schema(
         "epochs": Curve.parse,
         "valid_auc": Curve.parse,
         "test_auc": Curve.parse,
-        "probe_auc": float,
+        "probe_epochs": Curve.parse,
+        "probe_auc": Curve.parse,
         "fit_seconds": float,
+    },
+    rows_per_job=1,
+)
+# of short trainings that rates are chosen by: test images play no part
+SEARCH_SCHEMA = Schema(
+    {
+        name: convert
+        for name, convert in SCHEMA.columns.items()
+        if name not in ("test_auc", "probe_epochs", "probe_auc")
     },
     rows_per_job=1,
 )
@@ -53,13 +70,31 @@ def projections_of(results: Path) -> Path:
     return results.with_name(f"{results.stem}_projections")
 
 
+def file_name(job: Job) -> str:
+    """Return the name, without its end, of files of a job."""
+    return f"{job.dataset}-{job.seed}-{job.model.replace(':', '-')}"
+
+
 def projection_file(directory: Path, job: Job) -> Path:
     """Return the file for the projected features of a job."""
-    return directory / f"{job.dataset}-{job.seed}-{job.model.replace(':', '-')}.npz"
+    return directory / f"{file_name(job)}.npz"
 
 
-def write(rows: list[Row], projections: Path, directory: Path) -> None:
-    """Write ``report.md`` and, for each set, curves and projections as PNG files."""
+def write(
+    rows: list[Row], projections: Path, directory: Path, searched: Iterable[Row] = ()
+) -> None:
+    """Write ``report.md`` and, for each set, curves and projections as PNG files.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Of the jobs that have ended, be they all or not.
+    projections : Path
+        The directory for projected features.
+    directory : Path
+    searched : iterable of Row
+        Of the search for rates, if there was one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     results = pd.DataFrame(rows, columns=list(SCHEMA.columns))
     results["last"] = [curve[-1] for curve in results["test_auc"]]
@@ -72,6 +107,7 @@ def write(rows: list[Row], projections: Path, directory: Path) -> None:
         text += f"\n## {dataset}, {preset}\n\n{_table(of_set)}"
         _save_curves(of_set, directory / f"{dataset}_curves.png")
         _save_projections(of_set, projections, directory / f"{dataset}_features.png")
+    text += _search_text(searched)
     (directory / "report.md").write_text(text)
 
 
@@ -82,11 +118,16 @@ def _by_model(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _table(results: pd.DataFrame) -> str:
-    header = ["model", "last epoch", "chosen epoch", "probe of features", "fit s", "seeds"]
+    reference = _reference(results)
+    probed = sorted({epoch for epochs in results["probe_epochs"] for epoch in epochs})
+    header = ["model", "last epoch", "chosen epoch", f"{_REFERENCE} ahead by"]
+    header += [*(f"probe, epoch {epoch:g}" for epoch in probed), "fit s", "seeds"]
     lines = [
         [
             model,
-            *(_mean_and_deviation(rows[name]) for name in ("last", "chosen", "probe_auc")),
+            *(_mean_and_deviation(rows[name]) for name in ("last", "chosen")),
+            _lead(reference, rows),
+            *(_mean_and_deviation(_probes(rows, epoch)) for epoch in probed),
             f"{rows['fit_seconds'].mean():.1f}",
             str(len(rows)),
         ]
@@ -95,22 +136,73 @@ def _table(results: pd.DataFrame) -> str:
     return markdown_table(header, lines)
 
 
-def _mean_and_deviation(values: pd.Series) -> str:
-    if len(values) < 2:
-        return f"{values.mean():.4f}"
-    return f"{values.mean():.4f} ± {values.std():.4f}"
+def _reference(results: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the rows of compositional training, if it has been trained at one rate only."""
+    rows = results[results["model"].map(_name) == _REFERENCE]
+    return rows if rows["model"].nunique() == 1 else None
+
+
+def _name(model: str) -> str:
+    return model.partition(":")[0]
+
+
+def _lead(reference: pd.DataFrame | None, rows: pd.DataFrame) -> str:
+    if reference is None or reference["model"].iloc[0] == rows["model"].iloc[0]:
+        return ""
+    pairs = reference.merge(rows, on="seed")
+    return _mean_and_deviation(pairs["last_x"] - pairs["last_y"], "+.4f")
+
+
+def _probes(rows: pd.DataFrame, epoch: float) -> pd.Series:
+    """Return the AUC of the probes after an epoch."""
+    pairs = zip(rows["probe_epochs"], rows["probe_auc"], strict=True)
+    probes = [dict(zip(epochs, aucs, strict=True)) for epochs, aucs in pairs]
+    return pd.Series([probe[epoch] for probe in probes if epoch in probe], dtype=float)
+
+
+def _mean_and_deviation(values: pd.Series, form: str = ".4f") -> str:
+    if values.empty:
+        return ""
+    mean = format(values.mean(), form)
+    return mean if len(values) < 2 else f"{mean} ± {values.std():.4f}"
 
 
 def _save_curves(results: pd.DataFrame, path: Path) -> None:
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for index, (model, rows) in enumerate(_by_model(results)):
-        curves = np.array(list(rows["test_auc"]))
-        style = "-" if index < 10 else "--"  # matplotlib has ten colours
-        axes.plot(rows["epochs"].iloc[0], curves.mean(0), style, label=model)
-    axes.set(xlabel="epochs", ylabel="ROC AUC on test images, mean over seeds")
-    axes.legend(fontsize=8)
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, (column, images) in zip(
+        panels, (("valid_auc", "validation"), ("test_auc", "test")), strict=True
+    ):
+        for index, (model, rows) in enumerate(_by_model(results)):
+            curves = np.array(list(rows[column]))
+            style = "-" if index < 10 else "--"  # matplotlib has ten colours
+            axes.plot(rows["epochs"].iloc[0], curves.mean(0), style, label=model)
+        axes.set(xlabel="epochs", ylabel=f"ROC AUC on {images} images, mean over seeds")
+    panels[1].legend(fontsize=8)
     figure.savefig(path, dpi=120)
+
+
+def _search_text(searched: Iterable[Row]) -> str:
+    results = pd.DataFrame(searched, columns=list(SEARCH_SCHEMA.columns))
+    if results.empty:
+        return ""
+    results["last"] = [curve[-1] for curve in results["valid_auc"]]
+    results["name"] = results["model"].map(_name)
+    text = f"\n## Search for rates\n\n{_SEARCH_EXPLANATION}"
+    for dataset, of_set in results.groupby("dataset"):
+        lines = [
+            [name, ", ".join(_tried(rows))] for name, rows in of_set.groupby("name", sort=False)
+        ]
+        text += f"\n{markdown_table([f'{dataset}: model', 'rates tried'], lines)}"
+    return text
+
+
+def _tried(rows: pd.DataFrame) -> Iterator[str]:
+    best = rows["last"].idxmax()
+    for index, row in rows.sort_values("model").iterrows():
+        rates = row["model"].partition(":")[2].replace(":", " ")
+        cell = f"{rates}: {row['last']:.4f}"
+        yield f"**{cell}**" if index == best else cell
 
 
 def _save_projections(results: pd.DataFrame, projections: Path, path: Path) -> None:

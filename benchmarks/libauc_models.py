@@ -18,6 +18,8 @@ from libauc.losses import CompositionalAUCLoss
 from libauc.optimizers import PDSCA
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from benchmarks.images_state import Progress, State
+from benchmarks.precision import autocast
 from skdam import ResNet20, StratifiedBatchSampler, TabularMLP
 from skdam.data.memory import InMemoryDataset, sample_for_statistics, scaled
 
@@ -37,7 +39,9 @@ def train(
     lr: float = 0.1,
     random_state: int = 0,
     device: str = "cpu",
+    precision: str = "float32",
     on_epoch_end: Callable[[int], None] = lambda epoch: None,
+    progress: Progress | None = None,
 ) -> None:
     """Train a network with the settings of LibAUC's tutorial on compositional training.
 
@@ -49,10 +53,12 @@ def train(
         Data as for :class:`skdam.CompositionalAUCClassifier`; targets 0 or 1.
     repaired : bool
         Whether the phases alternate, as in the paper.
-    n_epochs, batch_size, sampling_rate, lr, random_state, device
+    n_epochs, batch_size, sampling_rate, lr, random_state, device, precision
         As in :class:`skdam.CompositionalAUCClassifier`.
     on_epoch_end : callable
         Gets the number of epochs done.
+    progress : Progress or None, default=None
+        Where the state of the training is kept; None keeps none.
     """
     dataset = InMemoryDataset(X, np.asarray(y, dtype=np.float32))
     module.fit_statistics(*sample_for_statistics(dataset))
@@ -74,7 +80,13 @@ def train(
         batches = StratifiedBatchSampler(
             dataset.y, batch_size, sampling_rate=sampling_rate, random_state=random_state
         )
-        for epoch in range(n_epochs):
+        parts = {
+            "module": module,
+            "loss": _LossState(loss),
+            "optimizer": optimizer,
+            "sampler": batches,
+        }
+        for epoch in (progress or Progress()).epochs(n_epochs, on_epoch_end, parts):
             if epoch in {round(milestone * n_epochs) for milestone in _MILESTONES}:
                 optimizer.update_regularizer(decay_factor=10, decay_factor0=10)
             module.train()
@@ -83,10 +95,38 @@ def train(
                 optimizer.zero_grad()
                 if repaired:
                     loss.zero_grad()
-                loss(torch.sigmoid(module(scaled(inputs))), targets).backward()
+                with autocast(device, precision):
+                    logits = module(scaled(inputs))
+                loss(torch.sigmoid(logits.float()), targets).backward()
                 optimizer.step()
             module.eval()
-            on_epoch_end(epoch + 1)
+
+
+class _LossState:
+    """LibAUC's loss, with what its state dict lacks.
+
+    That is the counter of its steps, and the gradients: by that of ``alpha``, which nothing
+    clears, the optimizer tells the phases.
+    """
+
+    def __init__(self, loss: CompositionalAUCLoss) -> None:
+        self._loss = loss
+
+    def state_dict(self) -> State:
+        """Return the state."""
+        gradients = {name: p.grad for name, p in self._loss.named_parameters()}
+        return {
+            "parameters": self._loss.state_dict(),
+            "gradients": gradients,
+            "step": self._loss.step,
+        }
+
+    def load_state_dict(self, state_dict: State, /) -> None:
+        """Return to a state."""
+        self._loss.load_state_dict(state_dict["parameters"])
+        for name, parameter in self._loss.named_parameters():
+            parameter.grad = state_dict["gradients"][name]
+        self._loss.step = state_dict["step"]
 
 
 class LibAUCClassifier(ClassifierMixin, BaseEstimator):

@@ -17,9 +17,16 @@ Evaluate = Callable[[Job], list[Row]]
 
 
 def run_jobs(
-    evaluate: Evaluate, costs: Mapping[Job, float], results: ResultsFile, executor: Executor
+    evaluate: Evaluate,
+    costs: Mapping[Job, float],
+    results: ResultsFile,
+    executor: Executor,
+    on_done: Callable[[Job], None] = lambda job: None,
 ) -> list[Job]:
-    """Run the jobs that are not done, the costly ones first; return those that failed."""
+    """Run the jobs that are not done, the costly ones first; return those that failed.
+
+    ``on_done`` gets each job whose rows are in the file.
+    """
     todo = sorted(costs.keys() - results.done, key=lambda job: (-costs[job], job))
     print(f"{len(costs) - len(todo)} of {len(costs)} jobs are done already.", file=sys.stderr)
     failed = []
@@ -31,6 +38,7 @@ def run_jobs(
             error = future.exception()
             if error is None:
                 results.append(future.result())
+                on_done(job)
             else:
                 failed.append(job)
                 print(f"\n{job} failed: {error!r}", file=sys.stderr)
@@ -113,6 +121,7 @@ def run_command(
     schema: Schema,
     *,
     fresh: bool = False,
+    on_done: Callable[[Job], None] = lambda job: None,
 ) -> int:
     """Run models of these names with all seeds on data sets of given costs; return the status."""
     jobs = {
@@ -122,7 +131,12 @@ def run_command(
         for model in names
     }
     with ResultsFile(arguments.out, schema) as results:
-        failed = run_jobs(evaluate, jobs, results, Workers(arguments.jobs, fresh=fresh))
+        failed = run_jobs(evaluate, jobs, results, Workers(arguments.jobs, fresh=fresh), on_done)
+    return exit_status(failed)
+
+
+def exit_status(failed: Sequence[Job]) -> int:
+    """Name the jobs that failed; return 1 if there are any, else 0."""
     if failed:
         print(f"{len(failed)} jobs failed:", *map(str, failed), sep="\n  ", file=sys.stderr)
     return 1 if failed else 0

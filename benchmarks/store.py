@@ -89,6 +89,8 @@ class ResultsFile:
             writer.writeheader()
             for rows in finished.values():
                 writer.writerows(rows)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(successor, path)
         self._file = path.open("a", newline="")
         self._writer = _writer(self._file, schema)
@@ -97,6 +99,7 @@ class ResultsFile:
         """Add the rows of a finished job."""
         self._writer.writerows(rows)
         self._file.flush()
+        os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self

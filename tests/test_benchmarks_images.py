@@ -1,7 +1,12 @@
 """The benchmark on images: its data, its models, runs that go on after a kill, its report."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +17,12 @@ from benchmarks import runner
 
 Image = pytest.importorskip("PIL.Image")
 
-from benchmarks import images, images_data, images_models, images_report  # noqa: E402
+from benchmarks import images, images_data, images_models, images_plan, images_report  # noqa: E402
 from benchmarks.images_data import Part, Split  # noqa: E402
 from benchmarks.images_models import Training  # noqa: E402
-from benchmarks.store import read  # noqa: E402
+from benchmarks.images_state import Progress  # noqa: E402
+from benchmarks.store import Job, read  # noqa: E402
+from skdam import ResNet20  # noqa: E402
 
 
 def part(n, seed, share=0.3, channels=1):
@@ -26,12 +33,18 @@ def part(n, seed, share=0.3, channels=1):
     return Part((X + 40 * y[:, None, None, None]).astype(np.uint8), y)
 
 
-@pytest.fixture
-def no_files(monkeypatch):
-    monkeypatch.setattr(runner, "Workers", lambda n_workers, *, fresh: ThreadPoolExecutor(1))
-    monkeypatch.setattr(
+def use_random_images(replace):
+    """Let a run work in its own process, on images that are made on the spot."""
+    for module in (runner, images_plan):
+        replace(module, "Workers", lambda n_workers, *, fresh: ThreadPoolExecutor(1))
+    replace(
         images_data, "load", lambda name, seed, data: Split(*(part(80, seed + i) for i in range(3)))
     )
+
+
+@pytest.fixture
+def no_files(monkeypatch):
+    use_random_images(monkeypatch.setattr)
 
 
 def run(path, models="compositional,cross-entropy", preset="tiny"):
@@ -102,7 +115,6 @@ class TestModels:
         starts = []
 
         def keep(module, *_):
-            module = getattr(module, "module_", module)
             starts.append(torch.cat([p.detach().ravel() for p in module.parameters()]))
 
         for name in ("_train_ours", "_train_libauc", "_train_sgd"):
@@ -119,12 +131,11 @@ class TestModels:
         data = part(40, 0)
         seen = []
 
-        def on_epoch_end(epoch, decision_function):
-            seen.append((epoch, decision_function(data.X).shape))
+        def on_epoch_end(epoch, net):
+            seen.append((epoch, net.decision_function(data.X).shape, net.embed(data.X).shape))
 
-        embed = images_models.train(name, data, Training(2, 8, 2, 0), on_epoch_end)
-        assert seen == [(1, (40,)), (2, (40,))]
-        assert embed(data.X).shape == (40, 8)
+        images_models.train(name, data, Training(2, 8, 2, 0), on_epoch_end)
+        assert seen == [(1, (40,), (40, 8)), (2, (40,), (40, 8))]
 
     def test_weights_of_classes_balance_them_at_a_mean_of_one(self):
         loss = images_models._Weighted(9.0)
@@ -142,6 +153,137 @@ class TestModels:
             images_models.parse("auk")
         with pytest.raises(ValueError, match="'margin=2' changes neither lr, inner_lr nor"):
             images_models.parse("auc:margin=2")
+
+
+# kills itself in the third of four epochs of five batches each
+_PROGRAM = """
+import os, signal
+from benchmarks import images
+from test_benchmarks_images import TestState, use_random_images
+from skdam import ResNet20
+
+def forward(module, X, forward=ResNet20.forward, batches=[]):
+    batches += [0] * module.training
+    if len(batches) == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return forward(module, X)
+
+ResNet20.forward = forward
+images.PRESETS["tiny"] = TestState.SETTINGS
+use_random_images(setattr)
+images.main({arguments})
+"""
+
+
+class Killed(BaseException):
+    """What nobody catches who goes on after it."""
+
+
+@pytest.fixture
+def dies_in_batch(monkeypatch):
+    """Let training end in the middle of a batch, the number of which is given, or never."""
+    forward = ResNet20.forward
+    left = []
+
+    def counting(module, X):
+        if module.training and left and not left[0]:
+            raise Killed
+        if module.training and left:
+            left[0] -= 1
+        return forward(module, X)
+
+    def arm(number):
+        left[:] = [] if number is None else [number]
+
+    monkeypatch.setattr(ResNet20, "forward", counting)
+    return arm
+
+
+class TestState:
+    # 80 images in batches of 16: five batches an epoch, two of each under lookahead
+    SETTINGS = replace(
+        images.PRESETS["tiny"], n_epochs=4, precision="bfloat16", probe_epochs=(1,), most_images={}
+    )
+
+    @pytest.fixture(autouse=True)
+    def short(self, no_files, monkeypatch):
+        monkeypatch.setitem(images.PRESETS, "tiny", self.SETTINGS)
+
+    def rows(self, name, tmp_path, state):
+        places = images.Places(None, tmp_path / "projections", state)
+        (row,) = images.evaluate(Job("chest-xray", 0, name), "tiny", places)
+        del row["fit_seconds"]
+        return row
+
+    @pytest.mark.parametrize("name", images_models.NAMES)
+    def test_a_job_killed_twice_in_mid_epoch_ends_as_one_that_was_not(
+        self, name, tmp_path, dies_in_batch
+    ):
+        if name.startswith("libauc"):
+            pytest.importorskip("libauc")
+        whole = self.rows(name, tmp_path, None)
+        n_batches = 10 if name == "lookahead" else 5
+        # in the second epoch, and in the last: before and after the rates fall or stages switch
+        for number in (n_batches + 3, 2 * n_batches + 2):
+            dies_in_batch(number)
+            with pytest.raises(Killed):
+                self.rows(name, tmp_path, tmp_path)
+        dies_in_batch(None)
+        assert self.rows(name, tmp_path, tmp_path) == whole
+        assert whole["probe_epochs"] == (1, 4)
+        assert len(set(whole["valid_auc"])) > 1
+
+    def test_what_was_trained_is_not_trained_again(self, tmp_path, dies_in_batch):
+        first = self.rows("auc", tmp_path, tmp_path)
+        dies_in_batch(0)
+        assert self.rows("auc", tmp_path, tmp_path) == first
+
+    def test_weights_are_kept_at_the_probed_epochs(self, tmp_path):
+        self.rows("auc", tmp_path, tmp_path)
+        files = sorted(path.name for path in (tmp_path / "weights").iterdir())
+        assert files == ["tiny-chest-xray-0-auc-1.pt", "tiny-chest-xray-0-auc-4.pt"]
+        ResNet20(1, width=2).load_state_dict(torch.load(tmp_path / "weights" / files[0]))
+
+    def test_a_file_is_never_half_written(self, tmp_path, monkeypatch):
+        path = tmp_path / "state.pt"
+        Progress(path).end_epoch()
+
+        def fail(state, file):
+            file.write(b"half")
+            raise Killed
+
+        progress = Progress(path)
+        monkeypatch.setattr(torch, "save", fail)
+        with pytest.raises(Killed):
+            progress.end_epoch()
+        assert Progress(path).n_epochs == 1
+
+    def test_a_curve_may_have_fewer_points_than_epochs(self, tmp_path, monkeypatch, capfd):
+        monkeypatch.setitem(images.PRESETS, "tiny", replace(self.SETTINGS, score_every=3))
+        assert self.rows("auc", tmp_path, tmp_path)["epochs"] == (3, 4)
+        assert capfd.readouterr().err.count("auc on chest-xray, seed 0: epoch") == 2
+
+    def test_the_state_of_a_job_with_rows_is_removed(self, tmp_path):
+        state = tmp_path / "state"
+        images.main(["run", "--preset", "tiny", "--sets", "chest-xray", "--models", "auc",
+                     "--state", str(state), "--out", str(tmp_path / "results.csv")])  # fmt: skip
+        assert [path.name for path in state.iterdir()] == ["weights"]
+
+    def test_a_process_killed_by_the_system_goes_on(self, tmp_path):
+        """The first process kills itself in mid-epoch, the second goes on."""
+        arguments = ["run", "--preset", "tiny", "--sets", "chest-xray", "--models", "compositional"]
+        whole, killed = tmp_path / "whole.csv", tmp_path / "killed.csv"
+        assert images.main([*arguments, "--out", str(whole)]) == 0
+        arguments += ["--state", str(tmp_path), "--out", str(killed)]
+        program = _PROGRAM.format(arguments=arguments)
+        ended = subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": ".:tests"}
+        )
+        assert ended.returncode == -signal.SIGKILL
+        assert not killed.exists() or not aucs(killed)
+        assert Progress(tmp_path / "tiny-chest-xray-0-compositional.pt").n_epochs == 2
+        assert images.main(arguments) == 0
+        assert aucs(killed) == aucs(whole)
 
 
 class TestRun:
@@ -175,13 +317,125 @@ class TestRun:
             for plot in ("curves", "features"):
                 assert (out / f"{dataset}_{plot}.png").stat().st_size > 5000
 
+
+def row(model, seed, test_auc, valid_auc=(0.5, 0.8, 0.7), probes=((1, 0.4), (3, 0.55))):
+    """A row of results of three epochs."""
+    probe_epochs, probe_auc = zip(*probes, strict=True)
+    curves = {"epochs": (1, 2, 3), "valid_auc": valid_auc, "test_auc": test_auc,
+              "probe_epochs": probe_epochs, "probe_auc": probe_auc}  # fmt: skip
+    return {
+        "dataset": "chest-xray", "seed": seed, "model": model, "preset": "tiny", "fit_seconds": 1.0,
+        **{name: images_report.Curve(values) for name, values in curves.items()},
+    }  # fmt: skip
+
+
+class TestReport:
+    def report(self, tmp_path, rows, searched=()):
+        images_report.write(rows, tmp_path / "absent", tmp_path, searched)
+        return (tmp_path / "report.md").read_text()
+
     def test_the_chosen_epoch_is_best_in_validation_not_in_the_test(self, tmp_path):
-        row = {"dataset": "chest-xray", "seed": 0, "model": "auc", "preset": "tiny",
-               "epochs": images_report.Curve((1, 2, 3)),
-               "valid_auc": images_report.Curve((0.5, 0.8, 0.7)),
-               "test_auc": images_report.Curve((0.9, 0.6, 0.75)),
-               "probe_auc": 0.55, "fit_seconds": 1.0}  # fmt: skip
-        images_report.write([row], tmp_path / "absent", tmp_path)
-        assert (
-            "| auc | 0.7500 | 0.6000 | 0.5500 | 1.0 | 1 |" in (tmp_path / "report.md").read_text()
+        text = self.report(tmp_path, [row("auc", 0, (0.9, 0.6, 0.75))])
+        assert "| auc | 0.7500 | 0.6000 |  | 0.4000 | 0.5500 | 1.0 | 1 |" in text
+        assert "| probe, epoch 1 | probe, epoch 3 |" in text
+
+    def test_the_lead_is_over_the_seeds_that_both_have(self, tmp_path):
+        ours = [row("compositional:lr=0.1", seed, (0, 0, auc)) for seed, auc in enumerate(
+            (0.9, 0.8, 0.1))]  # fmt: skip
+        rivals = [row("auc:lr=0.3", 0, (0, 0, 0.7)), row("auc:lr=0.3", 1, (0, 0, 0.85))]
+        text = self.report(tmp_path, ours + rivals)
+        assert "| auc:lr=0.3 | 0.7750 ± 0.1061 | 0.0000 ± 0.0000 | +0.0750 ± 0.1768 |" in text
+
+    def test_two_rates_of_compositional_training_lead_nobody(self, tmp_path):
+        names = ("compositional:lr=0.1", "compositional:lr=0.3", "auc")
+        text = self.report(tmp_path, [row(name, 0, (0, 0, 0.5)) for name in names])
+        assert "| auc | 0.5000 | 0.0000 |  |" in text
+
+    def test_a_probe_that_a_model_lacks_is_left_out(self, tmp_path):
+        rows = [row("auc", 0, (0, 0, 1)), row("focal", 0, (0, 0, 0.5), probes=((3, 0.6),))]
+        text = self.report(tmp_path, rows)
+        assert "| focal | 0.5000 | 0.0000 |  |  | 0.6000 |" in text
+
+    def test_the_search_shows_what_was_tried(self, tmp_path):
+        rows = [{"dataset": "chest-xray", "seed": 100, "model": f"auc:lr={rate}", "preset": "tiny",
+                 "epochs": images_report.Curve((1, 2)), "fit_seconds": 1.0,
+                 "valid_auc": images_report.Curve((0.9, auc))}
+                for rate, auc in ((0.3, 0.7), (0.1, 0.6))]  # fmt: skip
+        text = self.report(tmp_path, [row("auc:lr=0.3", 0, (0, 0, 1))], rows)
+        assert "| auc | lr=0.1: 0.6000, **lr=0.3: 0.7000** |" in text
+
+
+class TestPlan:
+    @pytest.fixture(autouse=True)
+    def short(self, no_files, monkeypatch):
+        tiny = images.PRESETS["tiny"]
+        plan = (Job("chest-xray", 0, "auc"), Job("chest-xray", 1, "auc"),
+                Job("chest-xray", 0, "focal"))  # fmt: skip
+        preset = replace(tiny, n_epochs=3, search=tiny, plan=plan)
+        monkeypatch.setitem(images.PRESETS, "paper", preset)
+
+    def run(self, path, *more):
+        return images.main(["run", "--preset", "paper", "--out", str(path), *more])
+
+    def jobs(self, path, schema):
+        return [(job.model, job.seed) for job in read(path, schema)]
+
+    def test_rates_are_chosen_by_validation_before_the_jobs_in_their_order(self, tmp_path):
+        path = tmp_path / "results.csv"
+        assert self.run(path) == 0
+        searched = read(images_plan.search_file(path), images_report.SEARCH_SCHEMA)
+        tried = images_models.candidates("auc"), images_models.candidates("focal")
+        assert [job.model for job in searched] == [*tried[0], *tried[1]]
+        assert {job.seed for job in searched} == {100}
+        best = [
+            max(texts, key=lambda text: searched["chest-xray", 100, text][0]["valid_auc"][-1])
+            for texts in tried
+        ]
+        expected = [(best[0], 0), (best[0], 1), (best[1], 0)]
+        assert self.jobs(path, images_report.SCHEMA) == expected
+
+    def test_what_is_done_is_passed_over(self, tmp_path, dies_in_batch):
+        path = tmp_path / "results.csv"
+        self.run(path)
+        before = path.read_text(), images_plan.search_file(path).read_text()
+        dies_in_batch(0)
+        assert self.run(path) == 0
+        assert (path.read_text(), images_plan.search_file(path).read_text()) == before
+
+    def test_the_search_looks_at_no_test_image(self, tmp_path, monkeypatch):
+        load = images_data.load
+        nothing = Part(*(array[:0] for array in part(80, 0)))
+        monkeypatch.setattr(
+            images_data, "load", lambda *arguments: load(*arguments)._replace(test=nothing)
         )
+        places = images.Places(None, tmp_path, None)
+        (found,) = images.search(Job("chest-xray", 100, "auc:lr=0.1"), "paper", places)
+        assert len(found["valid_auc"]) == 2
+
+    def test_given_rates_are_not_searched_for(self, tmp_path):
+        path = tmp_path / "results.csv"
+        self.run(path, "--sets", "chest-xray", "--models", "auc:lr=0.2", "--seeds", "3")
+        assert self.jobs(path, images_report.SCHEMA) == [("auc:lr=0.2", 3)]
+        assert not images_plan.search_file(path).exists()
+
+    def test_a_model_without_a_rate_that_works_fails(self, tmp_path, capfd, dies_in_batch):
+        dies_in_batch(0)
+        assert self.run(tmp_path / "results.csv", "--sets", "chest-xray", "--models", "auc") == 1
+        assert "auc on chest-xray, seed 0" in capfd.readouterr().err.splitlines()[-1]
+
+    def test_the_papers_settings_are_among_the_candidates(self):
+        assert images_models.candidates("compositional")[0] == (
+            "compositional:lr=0.1:sampling_rate=0.2"
+        )
+        assert images_models.candidates("sgd-cross-entropy") == [
+            "sgd-cross-entropy:lr=0.1", "sgd-cross-entropy:lr=0.03",
+        ]  # fmt: skip
+
+    def test_the_protocol(self):
+        plan = images_plan.PAPER
+        of_xrays = [job for job in plan if job.dataset == "chest-xray"]
+        assert set(of_xrays) == {
+            Job("chest-xray", seed, name) for seed in (0, 1, 2) for name in images_models.NAMES
+        }
+        assert list(plan[: len(of_xrays)]) == of_xrays
+        assert len(plan) == len(set(plan)) == 33 + 6 + 4 + 4
