@@ -19,7 +19,8 @@ from libauc.optimizers import PDSCA
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skdam import ResNet20, StratifiedBatchSampler, TabularMLP
-from skdam.data.memory import InMemoryDataset, sample_for_statistics, scaled
+from skdam.data.batches import sample_for_statistics, scaled
+from skdam.data.memory import InMemoryDataset
 
 N_EPOCHS = 50
 _MILESTONES = (0.5, 0.75)

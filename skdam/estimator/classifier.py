@@ -24,16 +24,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
 from skdam.callbacks import EarlyStoppingAUC
-from skdam.data.memory import (
-    ExampleDataset,
-    InMemoryDataset,
-    first_example,
-    inference_batch_size,
-    kind_of,
-    labels_of,
-    read_labels,
-    sample_for_statistics,
-)
+from skdam.data.batches import inference_batch_size, sample_for_statistics
+from skdam.data.examples import ExampleDataset, first_example, kind_of, labels_of, read_labels
+from skdam.data.memory import InMemoryDataset
 from skdam.estimator.inputs import (
     accepted_parameters,
     check_examples,

@@ -29,17 +29,9 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam._hooks import is_autocast_on
 from skdam.callbacks import StageSchedule
-from skdam.data.memory import (
-    InMemoryDataset,
-    keep_batch,
-    labels_of,
-    reads_batches,
-    resident,
-    scaled,
-    slices,
-    take,
-    whole_batches,
-)
+from skdam.data.batches import keep_batch, scaled, slices, take, whole_batches
+from skdam.data.examples import labels_of
+from skdam.data.memory import InMemoryDataset, reads_batches, resident
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets, mean_probability_logit
 from skdam.optim.pdsca import PDSCA

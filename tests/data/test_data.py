@@ -3,15 +3,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from skdam.data.memory import (
-    ExampleDataset,
-    InMemoryDataset,
-    inference_batch_size,
-    keep_batch,
-    read_labels,
-    resident,
-    sample_for_statistics,
-)
+from skdam.data.batches import inference_batch_size, keep_batch, sample_for_statistics
+from skdam.data.examples import ExampleDataset, read_labels
+from skdam.data.memory import InMemoryDataset, resident
 
 
 @pytest.mark.parametrize("is_writeable", [True, False])
@@ -124,7 +118,7 @@ def test_statistics_of_images_are_of_a_sample_of_both_classes(in_memory):
 
 
 def test_statistics_keep_the_share_of_positives_and_take_less_of_large_images(monkeypatch):
-    monkeypatch.setattr("skdam.data.memory._STATISTICS_ELEMENTS", 100 * 64)
+    monkeypatch.setattr("skdam.data.batches._STATISTICS_ELEMENTS", 100 * 64)
     y = (np.arange(1000) % 5 == 0).astype(np.float32)
     X = np.zeros((1000, 1, 8, 8), dtype=np.float32)
     sample, targets = sample_for_statistics(InMemoryDataset(X, y))
