@@ -1,4 +1,4 @@
-"""Batches: their size, their selection from a dataset, and what a network gets of them."""
+"""Batches: selecting them from a dataset, scaling them, and how large they may be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Subset, default_collate
 
 from skdam.data.examples import labels_of
-from skdam.data.memory import InMemoryDataset, reads_batches
+from skdam.data.memory import InMemoryDataset, is_in_memory
 from skdam.data.sampling import StratifiedBatchSampler
 
 _INFERENCE_ELEMENTS = 2**20
@@ -22,19 +22,27 @@ _STATISTICS_EXAMPLES = 10_000
 
 
 def whole_batches(
-    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, is_private: bool
+    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, share_targets: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of an epoch of data in memory, selected in one go, on a device.
+    """Yield the batches of an epoch of data in memory, each selected as a whole, on a device.
 
     Parameters
     ----------
     dataset : InMemoryDataset or Subset of one
     sampler : StratifiedBatchSampler
     device : torch.device
-    is_private : bool
-        Whether nobody looks at targets or at the sampler before the end. Small batches are then
-        selected many at a time, and all get one tensor of targets. They are alike: the sampler
-        puts as many positives first, then as many negatives.
+    share_targets : bool
+        Whether all batches get the same tensor of targets. Their targets are equal, since the
+        sampler puts the same number of positives first in each batch. Small batches are then
+        selected many at a time, and the sampler counts them as yielded together. Only for
+        callers that leave the targets unchanged and do not save the sampler's state within the
+        epoch.
+
+    Yields
+    ------
+    X : Tensor of shape (batch_size, ...)
+        A copy of the rows of a batch, in the dtype of the data.
+    y : Tensor of shape (batch_size,)
     """
     rows = None
     while isinstance(dataset, Subset):
@@ -46,32 +54,43 @@ def whole_batches(
         rows = rows.to(X.device)
     batch_size = sampler.n_positive + sampler.n_negative
     n_together = 1
-    if is_private:
+    if share_targets:
         n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
     targets = None
     for block in sampler.epoch(X.device, n_together):
         index = block.flatten()
         if rows is not None:
             index = rows[index]
-        if targets is None or not is_private:
+        if targets is None or not share_targets:
             targets = y.index_select(0, index[:batch_size]).to(device)
         selected = X.index_select(0, index)
         if device.type == "cuda" and selected.device.type == "cpu":
             selected = selected.pin_memory().to(device, non_blocking=True)
         for batch in selected.split(batch_size):
-            # not a view for autograd: a module may work in place
+            # autograd must not see a view: the module may work in place
             yield batch.detach(), targets
 
 
-def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of data in memory in their order, each for as long as it is the last.
+def consecutive_batches(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield consecutive batches as copies; the buffer is reused, so each is valid until the next.
 
-    They are copies, as a module may work in place, and may be so in one and the same place.
+    Parameters
+    ----------
+    dataset : InMemoryDataset or Subset of one
+    batch_size : int
+        Examples in a batch; the last batch may have fewer.
+
+    Yields
+    ------
+    X : Tensor of shape (batch_size, ...)
+        A copy, which a module may change in place.
+    y : Tensor of shape (batch_size,)
+        May be a view of the dataset's targets.
     """
     if isinstance(dataset, InMemoryDataset):
-        copy_of_batch = torch.empty_like(dataset.X[:batch_size])
+        buffer = torch.empty_like(dataset.X[:batch_size])
         for X, y in zip(dataset.X.split(batch_size), dataset.y.split(batch_size), strict=True):
-            yield copy_of_batch[: len(X)].copy_(X), y
+            yield buffer[: len(X)].copy_(X), y
         return
     for start in range(0, len(dataset), batch_size):
         yield take(dataset, range(start, min(start + batch_size, len(dataset))))
@@ -79,49 +98,49 @@ def slices(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def take(dataset: Any, indices: Iterable[int]) -> Any:
     """Return the batch of these indices."""
-    if reads_batches(dataset):
+    if is_in_memory(dataset):
         return dataset.__getitems__(list(indices))
     return default_collate([dataset[index] for index in indices])
 
 
 def keep_batch(batch: Any) -> Any:
-    """Collate what :class:`InMemoryDataset` returns, which is a batch already."""
+    """Collate the batches of an :class:`InMemoryDataset`, which come complete."""
     return batch
 
 
 def scaled(X: Tensor) -> Tensor:
-    """Return X as a network gets it: bytes as float32 in [0, 1], all else as it is."""
+    """Return X as a network gets it: bytes as float32 in [0, 1], other dtypes unchanged."""
     return X.float().div_(255) if X.dtype == torch.uint8 else X
 
 
-def sample_for_statistics(dataset: Any, *, is_copy: bool = True) -> tuple[Tensor, Tensor]:
-    """Return what the statistics of a module are learnt from, scaled as in training.
+def sample_for_statistics(dataset: Any, *, copy: bool = True) -> tuple[Tensor, Tensor]:
+    """Return the examples from which a module learns its statistics, scaled as in training.
 
     Parameters
     ----------
     dataset : InMemoryDataset, ExampleDataset or Subset of one
-    is_copy : bool, default=True
-        Whether a table in memory is copied, for modules that may write to it.
+    copy : bool, default=True
+        Whether to copy a table in memory, which modules that write to their input need.
 
     Returns
     -------
     X, y : Tensor
-        The whole of a table in memory; of anything else at most 10,000 examples, fewer where
-        they are large, with the share of positives of all, evenly spaced in each class.
+        All examples of a table in memory. Of other data at most 10,000 examples, and fewer
+        large ones, evenly spaced within each class, so that the share of positives is kept.
     """
     if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
         X, y = dataset.X, dataset.y
-        return (X.clone(), y.clone()) if is_copy else (X, y)
-    if reads_batches(dataset) and dataset[0][0].ndim == 1:
+        return (X.clone(), y.clone()) if copy else (X, y)
+    if is_in_memory(dataset) and dataset[0][0].ndim == 1:
         return take(dataset, range(len(dataset)))
     most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())
-    # both ends of the order are taken, so that neither class is missing
-    order = np.argsort(labels_of(dataset), kind="stable")
-    places = np.linspace(0, len(order) - 1, min(len(order), max(most, 2))).round().astype(int)
-    X, y = take(dataset, np.sort(order[places]).tolist())
+    # the first and the last example by class are included, so both classes are present
+    by_class = np.argsort(labels_of(dataset), kind="stable")
+    spaced = np.linspace(0, len(by_class) - 1, min(len(by_class), max(most, 2)))
+    X, y = take(dataset, np.sort(by_class[spaced.round().astype(int)]).tolist())
     return scaled(X), y
 
 
 def inference_batch_size(example_shape: tuple[int, ...]) -> int:
-    """Return how many examples are scored at once, fewer where they are large."""
+    """Return how many examples to score at once: 16 to 4096, fewer of large ones."""
     return min(max(_INFERENCE_ELEMENTS // math.prod(example_shape), 16), 4096)

@@ -1,4 +1,4 @@
-"""Datasets of the user, read one example at a time, and the labels of any dataset."""
+"""Datasets of users, read one example at a time, and the labels of any dataset."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _WORKER_PARAMETERS = {
 
 
 class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Examples of a user's dataset, one at a time, with targets that are known apart.
+    """Examples of a user's dataset, read one at a time, with separate targets.
 
-    The workers of a loader and the main process each read from an object of their own:
-    a file that one has opened, the others would share, and its position with it.
+    Loader workers and the main process each read from their own copy of the dataset object.
+    Otherwise a file opened by one would be shared with the others, together with its position.
 
     Parameters
     ----------
@@ -34,7 +34,14 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     y : ndarray of shape (n,)
         Targets.
     kind : tuple
-        Shape and dtype that all examples have, see :func:`kind_of`.
+        Shape and dtype of every example, see :func:`kind_of`.
+
+    Raises
+    ------
+    TypeError
+        On access, if the dataset yields anything but arrays or tensors of real numbers.
+    ValueError
+        On access, if an example has another shape or dtype.
     """
 
     def __init__(
@@ -66,7 +73,22 @@ def kind_of(example: np.ndarray | Tensor) -> tuple[tuple[int, ...], str]:
 
 
 def example_of(item: Any) -> Tensor:
-    """Return the example that an item of a dataset is or begins with, as float32 or bytes."""
+    """Return the example in an item of a dataset, as float32 or bytes.
+
+    Parameters
+    ----------
+    item : ndarray or Tensor, or tuple or list that begins with one
+
+    Returns
+    -------
+    Tensor
+        uint8 if the example is and has at least two axes, else float32.
+
+    Raises
+    ------
+    TypeError
+        If the example is not an array or a tensor of real numbers.
+    """
     if isinstance(item, tuple | list):
         item = item[0]
     if not isinstance(item, np.ndarray | Tensor):
@@ -77,12 +99,21 @@ def example_of(item: Any) -> Tensor:
     example = to_tensor(item)
     if example.is_complex():
         raise TypeError("a Dataset must yield examples of real numbers, got complex ones.")
-    # as of arrays: a table of bytes is one of numbers
+    # bytes in a table are plain numbers, as they are in an array
     return example if example.dtype == torch.uint8 and example.ndim > 1 else example.float()
 
 
 def first_example(dataset: Any) -> Tensor:
-    """Return the first example of a user's dataset, or raise if it is of no use."""
+    """Return the first example of a user's dataset.
+
+    Raises
+    ------
+    TypeError
+        If the dataset is not map-style, or its examples are not arrays or tensors of real
+        numbers.
+    ValueError
+        If the dataset or its first example is empty, or the example has no axis.
+    """
     if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
         raise TypeError(
             "a Dataset must have a length and items by index (a map-style Dataset), got "
@@ -100,7 +131,12 @@ def first_example(dataset: Any) -> Tensor:
 
 
 def labels_of(dataset: Any) -> np.ndarray:
-    """Return the targets of a dataset: its ``y`` or, without one, those of its items."""
+    """Return the labels of a dataset: its ``y`` or, without one, those of its items.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
     if isinstance(dataset, Subset):
         return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
     labels = getattr(dataset, "y", None)
@@ -110,20 +146,39 @@ def labels_of(dataset: Any) -> np.ndarray:
 
 
 def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:
-    """Read all items of a dataset of pairs once, and keep their labels."""
+    """Read all items of a dataset of pairs once and return their labels.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Yields pairs (x, y).
+    **loader_parameters
+        Parameters of a DataLoader, of which only those that concern workers are used.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    TypeError
+        If an item is not a pair.
+    ValueError
+        If an item has more than one label.
+    """
     loader = DataLoader(
         copy.copy(dataset),
         batch_size=256,
-        collate_fn=_labels,
+        collate_fn=_labels_of_pairs,
         generator=torch.Generator(),
         **{k: v for k, v in loader_parameters.items() if k in _WORKER_PARAMETERS},
     )
     return np.asarray([label for labels in loader for label in labels])
 
 
-def _labels(items: list[Any]) -> list[Any]:
+def _labels_of_pairs(items: list[Any]) -> list[Any]:
     if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
-        raise TypeError("a Dataset must yield pairs (x, y), unless y is passed beside it.")
+        raise TypeError("a Dataset must yield pairs (x, y), unless y is passed separately.")
     labels = [item[1] for item in items]
     for label in labels:
         if np.asarray(label).size != 1:

@@ -1,4 +1,4 @@
-"""Datasets in memory, which a loader reads one batch at a time."""
+"""Datasets in memory, which a DataLoader reads one batch at a time."""
 
 from __future__ import annotations
 
@@ -14,43 +14,66 @@ from torch.utils.data import Subset
 
 
 class InMemoryDataset(skorch.dataset.Dataset):
-    """Arrays that a DataLoader reads one batch, not one example, at a time.
+    """Arrays from which a DataLoader reads a batch at once instead of single examples.
 
     Parameters
     ----------
     X : ndarray or Tensor of shape (n, ...)
-        Shared, not copied, also where it is read-only, as a memory map of joblib is: nothing
-        may write to it.
+        Shared without a copy, even if it is read-only, as a memory map of joblib is.
+        Nothing may write to it.
     y : ndarray or Tensor of shape (n,) or None, default=None
-        Targets. None stands for zeros, which prediction ignores.
+        Targets. None stands for zeros; prediction ignores them.
+
+    Raises
+    ------
+    TypeError
+        If X or y is neither an array nor a tensor.
     """
 
     def __init__(self, X: np.ndarray | Tensor, y: np.ndarray | Tensor | None = None) -> None:
         super().__init__(to_tensor(X), torch.zeros(len(X)) if y is None else to_tensor(y))
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Return the batch of these indices: what a DataLoader looks for first."""
+        """Return the batch of these indices; a DataLoader calls this if it is defined."""
         index = torch.as_tensor(indices, device=self.X.device)
         return self.X.index_select(0, index), self.y.index_select(0, index)
 
 
-def reads_batches(dataset: Any) -> bool:
-    """Return whether a dataset is in memory, as a whole or as a part of one that is."""
+def to_tensor(values: np.ndarray | Tensor) -> Tensor:
+    """Return an array as a tensor of the same dtype, which shares memory where torch allows it."""
+    if isinstance(values, Tensor):
+        return values
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"data must be an ndarray or a Tensor, got {type(values).__name__}.")
+    if min(values.strides, default=0) < 0:
+        return torch.from_numpy(values.copy())
+    with warnings.catch_warnings():
+        # torch has no read-only tensors; the package never writes to data
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(values)
+
+
+def is_in_memory(dataset: Any) -> bool:
+    """Return whether a dataset is an :class:`InMemoryDataset` or a Subset of one."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return isinstance(dataset, InMemoryDataset)
 
 
 def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:
-    """Return data in memory as it is or, to train on another device, copied there.
+    """Return data in memory for training on a device: as it is, or copied there.
 
     Parameters
     ----------
     dataset : InMemoryDataset or Subset of one
     device : torch.device
-        Where to train.
+        The device to train on.
     choice : bool or "auto"
-        Whether to copy. "auto" does on CUDA if X takes at most half of the memory that is free.
+        Whether to copy. "auto" copies to CUDA if X takes at most half of the free memory.
+
+    Returns
+    -------
+    InMemoryDataset or Subset of one
     """
     if isinstance(dataset, Subset):
         moved = resident(dataset.dataset, device, choice)
@@ -67,17 +90,3 @@ def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:
 
 def _is_on(X: Tensor, device: torch.device) -> bool:
     return X.device.type == device.type and device.index in (None, X.device.index)
-
-
-def to_tensor(values: np.ndarray | Tensor) -> Tensor:
-    """Return an array as a tensor that shares its memory, or a copy where torch cannot share."""
-    if isinstance(values, Tensor):
-        return values
-    if not isinstance(values, np.ndarray):
-        raise TypeError(f"data must be an ndarray or a Tensor, got {type(values).__name__}.")
-    if min(values.strides, default=0) < 0:
-        return torch.from_numpy(values.copy())
-    with warnings.catch_warnings():
-        # torch has no read-only tensors; nothing here writes to data
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(values)

@@ -796,7 +796,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
                 is_ours = type(net.module_) is TabularMLP
-                sample = sample_for_statistics(dataset, is_copy=not is_ours)
+                sample = sample_for_statistics(dataset, copy=not is_ours)
                 net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
             offset = _middle_logit(net, dataset)

@@ -99,7 +99,7 @@ def test_labels_are_read_in_order(labels, num_workers):
 
 def test_statistics_of_a_table_in_memory_are_of_all_of_it():
     dataset = InMemoryDataset(np.ones((20_000, 2), dtype=np.float32))
-    assert sample_for_statistics(dataset, is_copy=False)[0] is dataset.X
+    assert sample_for_statistics(dataset, copy=False)[0] is dataset.X
     torch.testing.assert_close(sample_for_statistics(dataset)[0], dataset.X)
 
 
