@@ -36,7 +36,8 @@ from skdam.estimator.inputs import (
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin
 from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
-from skdam.networks.tabular import TabularMLP, default_module
+from skdam.networks.defaults import default_module
+from skdam.networks.tabular import TabularMLP
 from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 from skdam.training.net import (
     PRECISIONS,

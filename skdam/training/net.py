@@ -33,7 +33,8 @@ from skdam.data.batches import consecutive_batches, keep_batch, scaled, take, wh
 from skdam.data.examples import labels_of
 from skdam.data.memory import InMemoryDataset, is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
-from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets, mean_probability_logit
+from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets
+from skdam.networks.members import mean_probability_logit
 from skdam.optim.pdsca import PDSCA
 from skdam.training.chain import ChainedModule
 from skdam.training.compiled import CompiledGradients, CompiledStep

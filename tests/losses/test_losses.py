@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from skdam import AUCMarginLoss, CompositionalAUCLoss
-from skdam.losses.compositional import mean_probability_logit
+from skdam.networks.members import mean_probability_logit
 
 PRIORS = {"v1": {"prior": 0.25}, "v2": {}}
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from skdam import ResNet20, TabularMLP
-from skdam.networks.tabular import default_module
+from skdam.networks.defaults import default_module
 
 
 @pytest.fixture
