@@ -1,4 +1,4 @@
-"""The network for data of a given shape."""
+"""The default network for data of a given shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,23 @@ _LEAST_PIXELS = 8
 
 
 def default_module(example_shape: tuple[int, ...]) -> type[nn.Module]:
-    """Return the network for examples of a shape, or raise if there is none."""
+    """Return the class of the default network for examples of a shape.
+
+    Parameters
+    ----------
+    example_shape : tuple of int
+        (n_features,) or (channels, height, width).
+
+    Returns
+    -------
+    type
+        :class:`~skdam.TabularMLP` or :class:`~skdam.ResNet20`.
+
+    Raises
+    ------
+    ValueError
+        If no default network takes this shape.
+    """
     if len(example_shape) == 1:
         return TabularMLP
     if len(example_shape) == 3 and min(example_shape[1:]) >= _LEAST_PIXELS:

@@ -1,4 +1,4 @@
-"""Members of an ensemble in one network: layers computed together, and their vote."""
+"""Ensembles in one network: a layer that computes all members at once, and their vote."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from torch.nn.functional import logsigmoid
 
 
 class MemberLinear(nn.Module):
-    """Linear layer of each member, from (members, n, n_in) to (members, n, n_out).
+    """A linear layer for each member of an ensemble, computed in one operation.
 
     Initialised as :class:`torch.nn.Linear` is.
+
+    Parameters
+    ----------
+    n_members : int
+        Members, each with separate weights.
+    n_in, n_out : int
+        Inputs and outputs of each member.
     """
 
     def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
@@ -22,7 +29,16 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_members, 1, n_out).uniform_(-bound, bound))
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return each member's outputs."""
+        """Return the outputs of each member.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_members, n, n_in)
+
+        Returns
+        -------
+        Tensor of shape (n_members, n, n_out)
+        """
         return torch.baddbmm(self.bias, X, self.weight)
 
     def extra_repr(self) -> str:
@@ -32,7 +48,7 @@ class MemberLinear(nn.Module):
 
 
 def mean_probability_logit(logits: Tensor) -> Tensor:
-    """Return the logit of the mean of the columns' probabilities.
+    """Return the logit of the members' mean probability.
 
     Parameters
     ----------
@@ -41,7 +57,7 @@ def mean_probability_logit(logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n,)
-        Exact also where the probabilities are 0 or 1 in floating point.
+        Exact even where the probabilities round to 0 or 1 in floating point.
     """
-    # the logarithms of both means lack the number of members, which cancels
+    # the logarithms of two sums, not means: the number of members cancels
     return torch.logsumexp(logsigmoid(logits), 1) - torch.logsumexp(logsigmoid(-logits), 1)

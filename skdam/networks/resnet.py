@@ -14,11 +14,11 @@ from skdam.networks.encoding import Standardiser
 class ResNet20(nn.Module):
     """Residual network of 20 layers for small images, with one logit.
 
-    The form for CIFAR of [1]_: a 3 x 3 convolution, three stages of three blocks of two
-    convolutions each, the later two stages at half the resolution and twice the channels,
-    shortcuts without parameters, the mean over the image and a linear layer. For 3
-    channels it has 0.27 million weights. Channels are standardised with statistics that
-    :meth:`fit_statistics` learns and that are buffers.
+    The architecture for CIFAR in [1]_: a 3 x 3 convolution, three stages of three blocks of
+    two convolutions each, shortcuts without parameters, global average pooling and a linear
+    layer. The second and the third stage each halve the resolution and double the channels.
+    With 3 input channels it has 0.27 million weights. Channels are standardised with
+    statistics that :meth:`fit_statistics` learns and that are buffers of the module.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class ResNet20(nn.Module):
     width : int, default=16
         Channels of the first stage, >= 1. Time and memory grow with it, at least linearly.
     augmentation : {"crop-flip", "crop"} or None, default="crop-flip"
-        What happens to training images: :class:`~skdam.RandomCropFlip`, with or without
-        mirroring, or nothing.
+        Augmentation of training images: :class:`~skdam.RandomCropFlip`, with or without
+        mirroring, or none.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class ResNet20(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
-        """Learn mean and deviation of each channel.
+        """Learn mean and standard deviation of each channel.
 
         Parameters
         ----------
@@ -95,15 +95,33 @@ class ResNet20(nn.Module):
         self.standardise.fit_statistics(X)
 
     def embed(self, X: Tensor) -> Tensor:
-        """Return the features before the last layer, of shape (n, 4 * width)."""
+        """Return the inputs of the last layer.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, in_channels, height, width)
+
+        Returns
+        -------
+        Tensor of shape (n, 4 * width)
+        """
         X = self.augment(self.standardise(X))
         if X.device.type == "cpu":
-            # a sixth faster there, and the convolutions hand the order on
+            # a sixth faster on the CPU; the convolutions keep the memory format
             X = X.contiguous(memory_format=torch.channels_last)
         return self.features(X)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the logits, of shape (n,), of X of shape (n, in_channels, height, width)."""
+        """Return the logits of X.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, in_channels, height, width)
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
         return self.last(self.embed(X)).squeeze(1)
 
 

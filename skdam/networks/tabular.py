@@ -1,4 +1,4 @@
-"""An ensemble of perceptrons and a kernel machine for tables."""
+"""An ensemble of perceptrons and a kernel machine for tabular data."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class TabularMLP(nn.Module):
     """Ensemble of multilayer perceptrons for raw numerical features, in one network.
 
     Features are standardised and encoded with statistics that :meth:`fit_statistics`
-    learns and that are buffers of the module: they travel with its state dict, with
-    every pickle and with every export.
+    learns. They are buffers of the module, so they are part of its state dict, of every
+    pickle and of every export.
 
-    With several members, each perceptron sees a random 60 % of the features through
-    weights of its own, and the last member is a kernel machine, which sees all. The
-    perceptrons are smooth functions of the features and the kernel machine is a local one:
-    they err in different places. Two thirds of the vote are the kernel machine's.
+    With several members, each perceptron sees a random 60 % of the features and has
+    separate weights; the last member is a kernel machine, which sees all features. The
+    perceptrons are smooth functions of the features and the kernel machine is a local one,
+    so their errors differ. The kernel machine has two thirds of the vote.
 
     Parameters
     ----------
@@ -49,23 +49,30 @@ class TabularMLP(nn.Module):
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Units of each hidden layer, >= 1. Empty for a linear model.
     dropout : float, default=0.1
-        Share of hidden units zeroed in training, in [0, 1).
+        Probability of zeroing a hidden unit in training, in [0, 1).
     activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
+        Activation of the hidden layers.
     encoding : {"piecewise-linear"} or None, default="piecewise-linear"
-        What the perceptrons see beside the standardised features: nothing, or how far each
-        feature has come through each of its quantile bins.
+        What the perceptrons see in addition to the standardised features: the position of
+        each feature within each of its quantile bins [1]_, or nothing.
     n_bins : int, default=8
         Bins of the encoding, >= 1.
     n_members : int, default=8
-        Columns of the output, >= 1. 1 is a single perceptron of all features.
+        Columns of the output, >= 1. 1 is a single perceptron that sees all features.
     n_landmarks : int, default=512
-        Training examples that the kernel machine compares with, at most all; half of
-        them positives where there are that many. 0 makes all members perceptrons.
+        Training examples to which the kernel machine compares its input, >= 0; half of
+        them positives if there are enough. All examples if there are fewer. 0 makes all
+        members perceptrons.
 
     Raises
     ------
     ValueError
         If a parameter is out of range.
+
+    References
+    ----------
+    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
+       Tabular Deep Learning", NeurIPS 2022, arXiv:2203.05556, section 3.2.
 
     Examples
     --------
@@ -136,15 +143,16 @@ class TabularMLP(nn.Module):
         linear = nn.Linear if n_members == 1 else partial(MemberLinear, n_perceptrons)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
-            # dropout also where it is 0, so that a state dict fits any rate
+            # dropout layers even at rate 0, so that a state dict fits any rate
             layers += [linear(n_in, n_out), ACTIVATIONS[activation](), Dropout(dropout)]
         self.layers = nn.Sequential(*layers, linear(sizes[-1], 1))
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
-        """Learn means, deviations, bins and landmarks, and set the kernel machine's start.
+        """Learn means, deviations, bins and landmarks, and initialise the kernel machine.
 
-        Bins are of at most 100,000 evenly spaced rows.
+        Bins are learnt from at most 100,000 evenly spaced rows. Landmarks are drawn with
+        torch's generator.
 
         Parameters
         ----------
@@ -165,11 +173,15 @@ class TabularMLP(nn.Module):
             )
 
     def _standardised(self, X: Tensor) -> Tensor:
-        # the data may be elsewhere than the module
+        # the data may be on another device than the module
         return self.standardise(X.to(self.features.device))
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the logits of X of shape (n, n_features).
+        """Return the logits of X.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
 
         Returns
         -------
@@ -178,7 +190,7 @@ class TabularMLP(nn.Module):
         return self.through(self.layers, X)
 
     def through(self, layers: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
-        """Return the logits of X where other layers stand for the perceptrons' own."""
+        """Return the logits of X with other layers instead of the perceptrons' layers."""
         Z = self.standardise(X)
         logits = layers(self._inputs(X, Z)).squeeze(-1)
         if self.n_members == 1:
@@ -188,7 +200,7 @@ class TabularMLP(nn.Module):
         return logits.T
 
     def embed(self, X: Tensor) -> Tensor:
-        """Return what the last layer of each member sees, side by side.
+        """Return the inputs of the last layer of each member, concatenated.
 
         Parameters
         ----------
@@ -209,15 +221,15 @@ class TabularMLP(nn.Module):
         return torch.cat([hidden, self.kernel_machine.embed(Z)], 1)
 
     def _inputs(self, X: Tensor, Z: Tensor) -> Tensor:
-        """Return the perceptrons' inputs, of X and of Z, which is X standardised.
+        """Return the perceptrons' inputs, from X and from Z, which is X standardised.
 
-        They are of shape (n_perceptrons, n, n_inputs) or, if there is one member, (n, n_inputs).
+        Their shape is (n_perceptrons, n, n_inputs) or, with one member, (n, n_inputs).
         """
         if self.n_members == 1 and self.encode is None:
             return Z
         columns = Z.T.unsqueeze(1)
         if self.encode is not None:
-            # of X: one far outlier would take the digits of a standardised column
+            # encode X, not Z: one far outlier would cost a standardised column its precision
             columns = torch.cat([columns, self.encode(X).permute(1, 2, 0)], 1)
         if self.n_members == 1:
             return columns.flatten(0, 1).T
@@ -227,10 +239,10 @@ class TabularMLP(nn.Module):
         return columns.reshape(n_members, n_inputs, len(X)).transpose(1, 2)
 
     def vote(self, logits: Tensor) -> Tensor:
-        """Return the score that the members agree on.
+        """Return the members' joint score.
 
-        It is the logit of the perceptrons' mean probability or, where there is a kernel
-        machine, the mean of that and of the kernel machine's logit, which counts twice.
+        It is the logit of the perceptrons' mean probability or, with a kernel machine, the
+        weighted mean of that logit (1/3) and the kernel machine's (2/3).
 
         Parameters
         ----------
