@@ -24,7 +24,8 @@ from skdam import (
     ResNet20,
     StratifiedBatchSampler,
 )
-from skdam.data.memory import InMemoryDataset, sample_for_statistics, scaled, take
+from skdam.data.batches import sample_for_statistics, scaled, take
+from skdam.data.memory import InMemoryDataset
 from skdam.losses.compositional import INNER_LOSSES
 
 # a rate of None is the share of positives in the data, as of batches drawn at random

@@ -21,7 +21,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from benchmarks.images_state import Progress, State
 from benchmarks.precision import autocast
 from skdam import ResNet20, StratifiedBatchSampler, TabularMLP
-from skdam.data.memory import InMemoryDataset, sample_for_statistics, scaled
+from skdam.data.batches import sample_for_statistics, scaled
+from skdam.data.memory import InMemoryDataset
 
 N_EPOCHS = 50
 _MILESTONES = (0.5, 0.75)

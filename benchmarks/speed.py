@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.models import PLAIN_NETWORK
 from benchmarks.report import markdown_table
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet, ResNet20, TabularMLP
-from skdam.data.memory import scaled
+from skdam.data.batches import scaled
 
 BATCH_SIZE = 128
 N_FEATURES = 30

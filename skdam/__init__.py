@@ -5,7 +5,8 @@ from skdam.display import TrainingHistoryDisplay
 from skdam.estimator.classifier import CompositionalAUCClassifier
 from skdam.losses.compositional import AUCMarginLoss, CompositionalAUCLoss
 from skdam.networks.augmentation import RandomCropFlip
-from skdam.networks.tabular import ResNet20, TabularMLP
+from skdam.networks.resnet import ResNet20
+from skdam.networks.tabular import TabularMLP
 from skdam.optim.pdsca import PDSCA
 from skdam.training.net import CompositionalAUCNet, DivergenceError
 

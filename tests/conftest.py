@@ -6,7 +6,8 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.model_selection import train_test_split
 
 from skdam.datasets import make_imbalanced
 
@@ -15,7 +16,7 @@ matplotlib.use("Agg")
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
-    # the networks are small: more threads are slower, and two test runs get in each other's way
+    # the networks are small: more threads are slower, and parallel test runs compete for cores
     torch.set_num_threads(1)
 
 
@@ -24,6 +25,23 @@ def cancer():
     """Wisconsin breast cancer, the malignant class positive and thinned to 10 %."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     return make_imbalanced(X, 1 - y, 0.1, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Handwritten digits as grey images of bytes, the eights positive and rare."""
+    X, y = load_digits(return_X_y=True)
+    X = (X.reshape(-1, 1, 8, 8) * 15).astype(np.uint8)
+    X, y = make_imbalanced(X, (y == 8).astype(int), 0.05, random_state=0)
+    return train_test_split(X, y, stratify=y, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits):
+    """A hundred of the digits, 20 of them positive."""
+    X, _, y, _ = digits
+    rows = np.r_[np.flatnonzero(y == 1)[:20], np.flatnonzero(y == 0)[:80]]
+    return X[rows], y[rows]
 
 
 @pytest.fixture
@@ -43,6 +61,14 @@ def network():
         return torch.nn.Sequential(
             torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)
         ).double()
+
+
+@pytest.fixture
+def seeded():
+    """Torch's generator seeded, and put back after the test."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Minibatches with a fixed number of positives and negatives."""
+"""Stratified sampling: batches with fixed numbers of positives and negatives."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ AUTO_SAMPLING_RATES = (0.25, 0.75)
 
 
 class StratifiedBatchSampler(Sampler[list[int]]):
-    """Yield batches of indices with a fixed number of positives and negatives.
+    """Yield batches of indices with fixed numbers of positives and negatives.
 
-    Each class is walked in a shuffled order of its own and reshuffled when exhausted,
-    so that, over time, every example of a class is drawn equally often, whichever
-    class is the short one. An epoch has as many batches as it takes to see ``n``
-    examples. Random numbers come from the sampler's own generator.
+    Each class is shuffled separately, and again whenever it is exhausted. So, over time,
+    all examples of a class are drawn equally often, whichever class is smaller. An epoch
+    has as many batches as it takes to draw ``n`` examples. Random numbers come from the
+    sampler's own generator.
 
     Parameters
     ----------
     y : array-like or Tensor of shape (n,)
         Labels, 0 or 1 (or bool), with at least one of each.
     batch_size : int, default=128
-        Examples in a batch, >= 2. A batch is never larger than the data.
+        Examples in a batch, >= 2; at most all of the data.
     sampling_rate : float or "auto", default="auto"
         Share of positives in a batch, in (0, 1):
         ``round(sampling_rate * batch_size)`` positives, at least one of each class.
-        "auto" is the share in the data, brought into [0.25, 0.75].
+        "auto" is the share in the data, clipped to [0.25, 0.75].
     random_state : int, numpy.random.SeedSequence or None, default=None
-        Seed of the sampler's generator. None draws a fresh one.
+        Seed of the sampler's generator. None draws a new seed.
 
     Attributes
     ----------
     n_positive, n_negative : int
         Examples of each class in a batch.
+
+    Raises
+    ------
+    ValueError
+        If y does not hold both classes and nothing else, or a parameter is out of range.
 
     Examples
     --------
@@ -81,7 +86,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         self.n_negative = size - self.n_positive
         self._n_batches = -(-len(labels) // size)
         self._generator = np.random.default_rng(random_state)
-        # half of the memory that int64 takes
+        # int32 takes half the memory
         dtype = np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64
         self._walks = (_ClassWalk(positives.astype(dtype)), _ClassWalk(negatives.astype(dtype)))
         self._epoch_start = self._snapshot()
@@ -92,17 +97,27 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         return self._n_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches of an epoch, or what a loaded state leaves of one."""
+        """Yield the batches of an epoch, or the rest of one after loading a state."""
         for block in self.epoch():
             yield from block.tolist()
 
     def epoch(
         self, device: torch.device | str = "cpu", n_together: int = 1
     ) -> Iterator[torch.Tensor]:
-        """Yield the batches of an epoch as tensors of indices, put on a device all at once.
+        """Yield the batches of an epoch as tensors of indices on a device.
 
-        They come ``n_together`` at a time, as rows of a tensor, fewer at the end, and count as
-        yielded together.
+        The indices of the whole epoch are moved to the device at once.
+
+        Parameters
+        ----------
+        device : torch.device or str, default="cpu"
+        n_together : int, default=1
+            Batches in a tensor, fewer in the last. They count as yielded together.
+
+        Yields
+        ------
+        Tensor of shape (n_together, n_positive + n_negative), int32 or int64
+            The rows are batches, in each of which the positives come first.
         """
         self._epoch_start = self._snapshot()
         batches = np.hstack(
@@ -121,23 +136,29 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         self._n_yielded = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position: the generator, both walks and the batches yielded.
+        """Return the position: the generator, the order of each class, the batches yielded.
 
-        Loaded into a sampler of the same data, the next epoch yields what was left
-        of the present one. A DataLoader with workers fetches ahead of the training:
-        batches that it has asked for count as yielded.
+        After loading it into a sampler of the same data, the next epoch yields the rest of
+        the current one. A DataLoader with workers runs ahead of the training: batches that
+        it has requested count as yielded.
         """
-        # tensors, as torch.save with weights_only admits no NumPy arrays
+        # tensors, because torch.load with weights_only refuses NumPy arrays
         orders = [torch.from_numpy(order.copy()) for order in self._epoch_start["orders"]]
         return self._epoch_start | {"orders": orders, "n_yielded": self._n_yielded}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Return to a position; the argument is neither changed nor shared.
+        """Restore a position; the argument is neither changed nor shared.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From :meth:`state_dict`.
 
         Raises
         ------
         ValueError
-            If the state is of other data or batches.
+            If the state is of other data or of batches with other numbers of positives and
+            negatives.
         """
         for walk, order in zip(self._walks, state_dict["orders"], strict=True):
             if not np.array_equal(np.sort(walk.order), np.sort(order.numpy())):
@@ -159,7 +180,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
     def _snapshot(self) -> dict[str, Any]:
         return {
             "generator": self._generator.bit_generator.state,
-            # not copies: a new pass has a new array
+            # no copies needed: reshuffling makes a new array
             "orders": [walk.order for walk in self._walks],
             "positions": [walk.position for walk in self._walks],
             "batch": [self.n_positive, self.n_negative],
@@ -167,7 +188,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
 
 
 class _ClassWalk:
-    """An endless walk through the examples of one class, shuffled at each pass."""
+    """The examples of one class, repeated without end and reshuffled at each pass."""
 
     def __init__(self, members: np.ndarray) -> None:
         self.order = members

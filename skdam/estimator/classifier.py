@@ -24,16 +24,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
 from skdam.callbacks import EarlyStoppingAUC
-from skdam.data.memory import (
-    ExampleDataset,
-    InMemoryDataset,
-    first_example,
-    inference_batch_size,
-    kind_of,
-    labels_of,
-    read_labels,
-    sample_for_statistics,
-)
+from skdam.data.batches import inference_batch_size, sample_for_statistics
+from skdam.data.examples import ExampleDataset, first_example, kind_of, labels_of, read_labels
+from skdam.data.memory import InMemoryDataset
 from skdam.estimator.inputs import (
     accepted_parameters,
     check_examples,
@@ -43,7 +36,8 @@ from skdam.estimator.inputs import (
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin
 from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
-from skdam.networks.tabular import TabularMLP, default_module
+from skdam.networks.defaults import default_module
+from skdam.networks.tabular import TabularMLP
 from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
 from skdam.training.net import (
     PRECISIONS,
@@ -803,7 +797,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
                 is_ours = type(net.module_) is TabularMLP
-                sample = sample_for_statistics(dataset, is_copy=not is_ours)
+                sample = sample_for_statistics(dataset, copy=not is_ours)
                 net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
             offset = _middle_logit(net, dataset)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skdam._hooks import add_gradient, has_hooks, is_autocast_on, is_called_as_it_is
 
@@ -30,22 +30,6 @@ def _focal(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 INNER_LOSSES: dict[str, InnerLoss] = {"cross-entropy": _cross_entropy, "focal": _focal}
-
-
-def mean_probability_logit(logits: Tensor) -> Tensor:
-    """Return the logit of the mean of the columns' probabilities.
-
-    Parameters
-    ----------
-    logits : Tensor of shape (n, n_members)
-
-    Returns
-    -------
-    Tensor of shape (n,)
-        Exact also where the probabilities are 0 or 1 in floating point.
-    """
-    # the logarithms of both means lack the number of members, which cancels
-    return torch.logsumexp(logsigmoid(logits), 1) - torch.logsumexp(logsigmoid(-logits), 1)
 
 
 class AUCMarginLoss(nn.Module):

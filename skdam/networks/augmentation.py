@@ -1,4 +1,4 @@
-"""Random changes of training images that keep their class."""
+"""Random transformations of training images that preserve their class."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _CROP = 30 / 32
 
 
 class RandomCropFlip(nn.Module):
-    """Crop each image of a batch at random, enlarge it again, and perhaps mirror it.
+    """Crop each image of a batch at random, resize it to its old size, and maybe mirror it.
 
     The window has 30/32 of each side, as in the experiments of [1]_ (there 30 x 30 of
-    32 x 32 pixels), lies at whole pixels and is brought back to the size of the image by
-    bilinear interpolation. Each image has a window of its own; a batch is one operation on
-    its device. In evaluation images pass unchanged. Draws from torch's generator.
+    32 x 32 pixels), begins at a whole pixel and is resized by bilinear interpolation. Each
+    image is cropped independently; the whole batch is one operation on its device. In
+    evaluation mode images pass unchanged. Random numbers come from torch's generator.
 
     Parameters
     ----------
     flip : bool, default=True
-        Whether half of the images are mirrored, left to right.
+        Whether each image is mirrored, left to right, with probability 1/2.
 
     References
     ----------
@@ -35,10 +35,19 @@ class RandomCropFlip(nn.Module):
         self.flip = flip
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return X of shape (n, channels, height, width), changed in training."""
+        """Return X, in training mode randomly transformed.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, channels, height, width)
+
+        Returns
+        -------
+        Tensor of shape (n, channels, height, width)
+        """
         if not self.training:
             return X
-        # in units of half an image, the origin at its centre: x before y
+        # coordinates (x, y) in units of half an image, with the origin at its centre
         sides = torch.tensor(X.shape[:1:-1], dtype=X.dtype, device=X.device)
         windows = (_CROP * sides).round()
         free = sides - windows
@@ -48,7 +57,7 @@ class RandomCropFlip(nn.Module):
             scales[:, 0] *= 1 - 2 * torch.randint(2, (len(X),), device=X.device)
         theta = torch.cat([scales.diag_embed(), ((2 * offsets - free) / sides).unsqueeze(2)], 2)
         grid = affine_grid(theta, list(X.shape), align_corners=False)
-        # samples of the outermost pixels lie up to half a pixel out of the image
+        # the outermost samples lie up to half a pixel outside the image
         return grid_sample(X, grid, padding_mode="border", align_corners=False)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Dropout that spends less on random numbers."""
+"""Dropout that draws fewer random numbers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LEVELS = 2**16
 
 
 class Dropout(nn.Dropout):
-    """Zero a share ``p`` of the elements in training, and scale the others by ``1 / (1 - p)``.
+    """Zero elements with probability ``p`` in training and scale the rest by ``1 / (1 - p)``.
 
-    On the CPU :class:`torch.nn.Dropout` takes five times as long, as it draws a random number
-    for each element; here four elements share the 64 bits of one, and ``p`` is rounded to a
-    multiple of 2 ** -16.
+    On the CPU :class:`torch.nn.Dropout` takes five times as long, because it draws a random
+    number for each element. Here four elements share the 64 bits of one random number, and
+    ``p`` is rounded to a multiple of 2 ** -16. Random numbers come from torch's generator.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return X, in training with elements set to zero."""
+        """Return X, in training mode with random elements set to zero."""
         if not self.training or self.p == 0:
             return X
         if self._n_dropped == _LEVELS or X.device.type != "cpu":
@@ -42,7 +42,7 @@ class Dropout(nn.Dropout):
         return X * _compiled_mask(X.detach(), self._n_dropped)
 
     def mask(self, X: Tensor) -> Tensor:
-        """Draw what X would be multiplied with in training."""
+        """Draw a mask by which training would multiply X, of the shape and dtype of X."""
         if self._n_dropped == _LEVELS or X.device.type != "cpu":
             return super().forward(torch.ones_like(X))
         return _mask(X, self._n_dropped)
@@ -55,17 +55,20 @@ class Dropout(nn.Dropout):
 def _mask(X: Tensor, n_dropped: int) -> Tensor:
     words = torch.empty(-(-X.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)[: X.numel()].view(X.shape)
-    # float32 compares ten times as fast as integers do, and holds 16 bits exactly
+    # comparing float32 is ten times as fast as comparing integers, and exact for 16 bits
     mask = levels.float().ge_(n_dropped - _LEVELS // 2).mul_(_LEVELS / (_LEVELS - n_dropped))
     return mask.to(X.dtype)
 
 
 def _as_one_operation() -> Callable[[Tensor, int], Tensor] | None:
-    """Return the mask as what a compiler calls as it is: it would draw number by number."""
+    """Return the mask as an operation opaque to torch.compile, if this torch supports one.
+
+    Compiled, the mask would be drawn one number at a time.
+    """
     if "tags" not in signature(torch.library.custom_op).parameters:
         return None
 
-    # with the tag, two masks of one shape are not taken for the same
+    # without the tag the compiler would merge two masks of one shape into one
     @torch.library.custom_op(
         "skdam::dropout_mask", mutates_args=(), tags=[torch.Tag.nondeterministic_seeded]
     )

@@ -1,4 +1,4 @@
-"""Inputs for tabular networks: standardised columns and piecewise-linear encodings."""
+"""Inputs of networks: standardised columns and piecewise-linear encodings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ _CHUNK = 2**22  # elements
 
 
 class Standardiser(nn.Module):
-    """Centre and scale each column; a constant column becomes 0, whatever it holds later.
+    """Centre and scale each column.
 
-    Of images, all pixels of a channel are one column.
+    A column that is constant in the training data becomes 0 for all data. Of images, all
+    pixels of a channel count as one column.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class Standardiser(nn.Module):
         ----------
         X : Tensor of shape (n, n_features, ...)
         """
-        # two passes in double precision, in chunks so that no double copy of X is made
+        # two passes in double precision, by chunks to avoid a double copy of all of X
         pixels = X.reshape(len(X), X.shape[1], -1)
         chunks = pixels.split(max(_CHUNK // pixels[0].numel(), 1))
         count = len(X) * pixels.shape[2]
@@ -43,14 +44,23 @@ class Standardiser(nn.Module):
         variance = (
             sum((chunk.double() - mean[:, None]).square().sum((0, 2)) for chunk in chunks) / count
         )
-        # as the buffer will hold it: a deviation may be too small for single precision
+        # rounded as in the buffer: a deviation may be too small for single precision
         deviation = variance.sqrt().to(self.scale.dtype)
         constant = deviation <= torch.finfo(X.dtype).eps * mean.abs()
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(constant, torch.inf, deviation))
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return X of shape (n, n_features, ...), standardised."""
+        """Return X standardised.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features, ...)
+
+        Returns
+        -------
+        Tensor of shape (n, n_features, ...)
+        """
         if X.ndim == 2:
             return (X - self.mean) / self.scale
         shape = (-1, *[1] * (X.ndim - 2))
@@ -58,22 +68,22 @@ class Standardiser(nn.Module):
 
 
 class PiecewiseLinearEncoding(nn.Module):
-    r"""Encode each column by how far it has come through each of its bins.
+    r"""Encode each column by its position within each of its quantile bins.
 
-    Between quantiles :math:`q_0 < ... < q_B` of a column, its bin ``k`` holds
+    With the quantiles :math:`q_0 < ... < q_B` of a column, the code of its bin ``k`` is
 
     .. math:: \min(\max((x - q_{k-1}) / (q_k - q_{k-1}), 0), 1) ,
 
-    so that a linear layer over the bins is a continuous piecewise-linear function of
-    the column [1]_. A column of few values has fewer bins, one of two values or one
-    has none: the rest are 0.
+    so that a linear layer on the codes is a continuous piecewise-linear function of the
+    column [1]_. A column with few distinct values has fewer bins, and one with one or two
+    values has none; the codes of unused bins are 0.
 
     Parameters
     ----------
     n_features : int
         Columns of the input.
     n_bins : int
-        Bins of a column, >= 1.
+        Bins of each column, >= 1.
 
     References
     ----------
@@ -102,7 +112,7 @@ class PiecewiseLinearEncoding(nn.Module):
         self.lower.zero_()
         self.slope.zero_()
         for feature in range(X.shape[1]):
-            # values that occur: between two of them, as of a code or a count, there is nothing
+            # quantiles that occur as values: codes and counts have no values in between
             edges = torch.quantile(X[:, feature].double(), levels, interpolation="nearest").unique()
             width = edges.diff()
             if len(width) > 1:
@@ -111,7 +121,16 @@ class PiecewiseLinearEncoding(nn.Module):
                 self.slope[feature, : len(width)] = (1 / width).clamp(max=largest)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the bins, of shape (n, n_features, n_bins), of X of shape (n, n_features)."""
-        # in memory the examples come last: each bin is one piece, faster to make and to pick
+        """Return the codes of X.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+
+        Returns
+        -------
+        Tensor of shape (n, n_features, n_bins)
+        """
+        # in memory the examples are the last axis: each bin is contiguous, hence faster
         bins = X.T.contiguous().unsqueeze(1) - self.lower.unsqueeze(-1)
         return bins.mul_(self.slope.unsqueeze(-1)).clamp_(0, 1).permute(2, 0, 1)

@@ -1,4 +1,4 @@
-"""A kernel machine as a network: distances to landmarks, and a linear head."""
+"""A kernel machine as a network: distances to landmarks, and a linear layer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _RIDGE = 0.3
 
 
 class LandmarkKernelMachine(nn.Module):
-    r"""Logit of a Laplacian kernel machine on landmarks, trained as any other layer.
+    r"""Logit of a Laplacian kernel machine on landmarks, trained like any other layer.
 
     With landmarks :math:`C` from the training data and the kernel
-    :math:`k(x, c) = \exp(-2 \|x - c\|_1 / d)` over the ``d`` columns that vary,
+    :math:`k(x, c) = \exp(-2 \|x - c\|_1 / d)` on the ``d`` columns that vary,
     standardised and clipped to [-3, 3], the logit is
 
     .. math:: 3 \, k(x, C) \, K_{CC}^{-1/2} v + c_0 .
 
-    The features :math:`k(x, C) K_{CC}^{-1/2}` are those of Nyström's method [1]_:
-    gradient steps on ``v`` go as they would in the space of the kernel. They start from
-    the ridge regression of targets -1 and 1, the classes weighted to equal totals. The
-    kernel is local and rough, as a forest of randomised trees is [2]_, where a
+    The features :math:`k(x, C) K_{CC}^{-1/2}` are those of Nyström's method [1]_, so that
+    gradient steps on ``v`` are gradient steps in the feature space of the kernel. Training
+    starts from the ridge regression of targets -1 and 1, with both classes weighted
+    equally. The kernel is local and rough, like a forest of randomised trees [2]_; a
     multilayer perceptron is smooth.
 
     Parameters
@@ -32,7 +32,7 @@ class LandmarkKernelMachine(nn.Module):
     n_features : int
         Columns of the standardised input.
     n_landmarks : int
-        Examples to keep, >= 1; all where there are fewer.
+        Landmarks to keep, >= 1. With fewer examples all are landmarks.
 
     References
     ----------
@@ -56,7 +56,7 @@ class LandmarkKernelMachine(nn.Module):
 
     @torch.no_grad()
     def fit_statistics(self, landmarks: Tensor, n_varying: int) -> None:
-        """Take landmarks and learn how they whiten the features.
+        """Keep the landmarks and learn the whitening of the features.
 
         Parameters
         ----------
@@ -70,12 +70,12 @@ class LandmarkKernelMachine(nn.Module):
         self.landmarks.zero_()[:n] = landmarks.clamp(-_CLIP, _CLIP)
         values, vectors = torch.linalg.eigh(self._kernel(landmarks)[:, :n].double())
         root = vectors / values.clamp(min=_LEAST_EIGENVALUE).sqrt() @ vectors.T
-        # a landmark that is not there has a row of zeros
+        # rows of missing landmarks stay 0
         self.whitening.zero_()[:n, :n] = _GAIN * root
 
     @torch.no_grad()
     def start_from_ridge(self, X: Tensor, y: Tensor) -> None:
-        """Set the head to the solution of the balanced ridge regression.
+        """Set weight and bias to the solution of the balanced ridge regression.
 
         Parameters
         ----------
@@ -96,13 +96,33 @@ class LandmarkKernelMachine(nn.Module):
         self.bias.zero_()
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the logits, of shape (n,), of standardised X of shape (n, n_features)."""
+        """Return the logits of X.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+            Standardised.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
         coefficients = self.whitening @ self.weight
-        # not as a matrix product, which rounds a row otherwise in another batch
+        # no matrix product: its rounding of a row depends on the rest of the batch
         return (self._kernel(X) * coefficients).sum(1) + self.bias
 
     def embed(self, X: Tensor) -> Tensor:
-        """Return the features of Nyström's method, (n, n_landmarks), of standardised X."""
+        """Return the features of Nyström's method.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+            Standardised.
+
+        Returns
+        -------
+        Tensor of shape (n, n_landmarks)
+        """
         return self._kernel(X) @ self.whitening
 
     def _kernel(self, X: Tensor) -> Tensor:
@@ -110,14 +130,17 @@ class LandmarkKernelMachine(nn.Module):
 
 
 def draw_by_class(y: Tensor, count: int) -> Tensor:
-    """Draw rows by torch's generator: all, or half of ``count`` positives where there are so many.
+    """Draw the indices of rows with torch's generator, half of them positives if possible.
+
+    If a class has fewer than half of ``count`` rows, all of them are drawn and the other
+    class fills up the rest.
 
     Parameters
     ----------
     y : Tensor of shape (n,)
         Targets, 0 or 1.
     count : int
-        Rows to draw at most.
+        Rows to draw; with fewer examples all are taken.
 
     Returns
     -------

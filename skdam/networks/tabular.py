@@ -1,4 +1,4 @@
-"""Default networks."""
+"""An ensemble of perceptrons and a kernel machine for tabular data."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
-from skdam.losses.compositional import mean_probability_logit
-from skdam.networks.augmentation import AUGMENTATIONS, RandomCropFlip
+from skdam.networks.checks import check_ints
 from skdam.networks.dropout import Dropout
 from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
 from skdam.networks.landmarks import LandmarkKernelMachine, draw_by_class
+from skdam.networks.members import MemberLinear, mean_probability_logit
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -27,7 +26,6 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 ENCODINGS = ("piecewise-linear",)
 
 _FEATURE_SHARE = 0.6
-_LEAST_PIXELS = 8
 _QUANTILE_ROWS = 100_000
 _RIDGE_ROWS = 20_000
 
@@ -36,13 +34,13 @@ class TabularMLP(nn.Module):
     """Ensemble of multilayer perceptrons for raw numerical features, in one network.
 
     Features are standardised and encoded with statistics that :meth:`fit_statistics`
-    learns and that are buffers of the module: they travel with its state dict, with
-    every pickle and with every export.
+    learns. They are buffers of the module, so they are part of its state dict, of every
+    pickle and of every export.
 
-    With several members, each perceptron sees a random 60 % of the features through
-    weights of its own, and the last member is a kernel machine, which sees all. The
-    perceptrons are smooth functions of the features and the kernel machine is a local one:
-    they err in different places. Two thirds of the vote are the kernel machine's.
+    With several members, each perceptron sees a random 60 % of the features and has
+    separate weights; the last member is a kernel machine, which sees all features. The
+    perceptrons are smooth functions of the features and the kernel machine is a local one,
+    so their errors differ. The kernel machine has two thirds of the vote.
 
     Parameters
     ----------
@@ -51,23 +49,30 @@ class TabularMLP(nn.Module):
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Units of each hidden layer, >= 1. Empty for a linear model.
     dropout : float, default=0.1
-        Share of hidden units zeroed in training, in [0, 1).
+        Probability of zeroing a hidden unit in training, in [0, 1).
     activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
+        Activation of the hidden layers.
     encoding : {"piecewise-linear"} or None, default="piecewise-linear"
-        What the perceptrons see beside the standardised features: nothing, or how far each
-        feature has come through each of its quantile bins.
+        What the perceptrons see in addition to the standardised features: the position of
+        each feature within each of its quantile bins [1]_, or nothing.
     n_bins : int, default=8
         Bins of the encoding, >= 1.
     n_members : int, default=8
-        Columns of the output, >= 1. 1 is a single perceptron of all features.
+        Columns of the output, >= 1. 1 is a single perceptron that sees all features.
     n_landmarks : int, default=512
-        Training examples that the kernel machine compares with, at most all; half of
-        them positives where there are that many. 0 makes all members perceptrons.
+        Training examples to which the kernel machine compares its input, >= 0; half of
+        them positives if there are enough. All examples if there are fewer. 0 makes all
+        members perceptrons.
 
     Raises
     ------
     ValueError
         If a parameter is out of range.
+
+    References
+    ----------
+    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
+       Tabular Deep Learning", NeurIPS 2022, arXiv:2203.05556, section 3.2.
 
     Examples
     --------
@@ -110,9 +115,9 @@ class TabularMLP(nn.Module):
             raise ValueError(
                 f"hidden_layer_sizes must be a sequence of ints, got {hidden_layer_sizes!r}."
             ) from None
-        _check_ints(1, n_features=n_features, n_bins=n_bins, n_members=n_members)
-        _check_ints(1, **{f"hidden_layer_sizes[{i}]": size for i, size in enumerate(sizes)})
-        _check_ints(0, n_landmarks=n_landmarks)
+        check_ints(1, n_features=n_features, n_bins=n_bins, n_members=n_members)
+        check_ints(1, **{f"hidden_layer_sizes[{i}]": size for i, size in enumerate(sizes)})
+        check_ints(0, n_landmarks=n_landmarks)
         if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
             raise ValueError(f"dropout must be a number in [0, 1), got {dropout!r}.")
         if activation not in ACTIVATIONS:
@@ -138,15 +143,16 @@ class TabularMLP(nn.Module):
         linear = nn.Linear if n_members == 1 else partial(MemberLinear, n_perceptrons)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
-            # dropout also where it is 0, so that a state dict fits any rate
+            # dropout layers even at rate 0, so that a state dict fits any rate
             layers += [linear(n_in, n_out), ACTIVATIONS[activation](), Dropout(dropout)]
         self.layers = nn.Sequential(*layers, linear(sizes[-1], 1))
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
-        """Learn means, deviations, bins and landmarks, and set the kernel machine's start.
+        """Learn means, deviations, bins and landmarks, and initialise the kernel machine.
 
-        Bins are of at most 100,000 evenly spaced rows.
+        Bins are learnt from at most 100,000 evenly spaced rows. Landmarks are drawn with
+        torch's generator.
 
         Parameters
         ----------
@@ -167,11 +173,15 @@ class TabularMLP(nn.Module):
             )
 
     def _standardised(self, X: Tensor) -> Tensor:
-        # the data may be elsewhere than the module
+        # the data may be on another device than the module
         return self.standardise(X.to(self.features.device))
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the logits of X of shape (n, n_features).
+        """Return the logits of X.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
 
         Returns
         -------
@@ -180,7 +190,7 @@ class TabularMLP(nn.Module):
         return self.through(self.layers, X)
 
     def through(self, layers: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
-        """Return the logits of X where other layers stand for the perceptrons' own."""
+        """Return the logits of X with other layers instead of the perceptrons' layers."""
         Z = self.standardise(X)
         logits = layers(self._inputs(X, Z)).squeeze(-1)
         if self.n_members == 1:
@@ -190,7 +200,7 @@ class TabularMLP(nn.Module):
         return logits.T
 
     def embed(self, X: Tensor) -> Tensor:
-        """Return what the last layer of each member sees, side by side.
+        """Return the inputs of the last layer of each member, concatenated.
 
         Parameters
         ----------
@@ -211,15 +221,15 @@ class TabularMLP(nn.Module):
         return torch.cat([hidden, self.kernel_machine.embed(Z)], 1)
 
     def _inputs(self, X: Tensor, Z: Tensor) -> Tensor:
-        """Return the perceptrons' inputs, of X and of Z, which is X standardised.
+        """Return the perceptrons' inputs, from X and from Z, which is X standardised.
 
-        They are of shape (n_perceptrons, n, n_inputs) or, if there is one member, (n, n_inputs).
+        Their shape is (n_perceptrons, n, n_inputs) or, with one member, (n, n_inputs).
         """
         if self.n_members == 1 and self.encode is None:
             return Z
         columns = Z.T.unsqueeze(1)
         if self.encode is not None:
-            # of X: one far outlier would take the digits of a standardised column
+            # encode X, not Z: one far outlier would cost a standardised column its precision
             columns = torch.cat([columns, self.encode(X).permute(1, 2, 0)], 1)
         if self.n_members == 1:
             return columns.flatten(0, 1).T
@@ -229,10 +239,10 @@ class TabularMLP(nn.Module):
         return columns.reshape(n_members, n_inputs, len(X)).transpose(1, 2)
 
     def vote(self, logits: Tensor) -> Tensor:
-        """Return the score that the members agree on.
+        """Return the members' joint score.
 
-        It is the logit of the perceptrons' mean probability or, where there is a kernel
-        machine, the mean of that and of the kernel machine's logit, which counts twice.
+        It is the logit of the perceptrons' mean probability or, with a kernel machine, the
+        weighted mean of that logit (1/3) and the kernel machine's (2/3).
 
         Parameters
         ----------
@@ -245,166 +255,3 @@ class TabularMLP(nn.Module):
         if self.kernel_machine is None:
             return mean_probability_logit(logits)
         return (mean_probability_logit(logits[:, :-1]) + 2 * logits[:, -1]) / 3
-
-
-class ResNet20(nn.Module):
-    """Residual network of 20 layers for small images, with one logit.
-
-    The form for CIFAR of [1]_: a 3 x 3 convolution, three stages of three blocks of two
-    convolutions each, the later two stages at half the resolution and twice the channels,
-    shortcuts without parameters, the mean over the image and a linear layer. For 3
-    channels it has 0.27 million weights. Channels are standardised with statistics that
-    :meth:`fit_statistics` learns and that are buffers.
-
-    Parameters
-    ----------
-    in_channels : int
-        Channels of an image, >= 1.
-    width : int, default=16
-        Channels of the first stage, >= 1. Time and memory grow with it, at least linearly.
-    augmentation : {"crop-flip", "crop"} or None, default="crop-flip"
-        What happens to training images: :class:`~skdam.RandomCropFlip`, with or without
-        mirroring, or nothing.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016, arXiv:1512.03385, section 4.2.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdam import ResNet20
-    >>> module = ResNet20(in_channels=3)
-    >>> module(torch.rand(5, 3, 32, 32)).shape
-    torch.Size([5])
-    >>> module.embed(torch.rand(5, 3, 32, 32)).shape
-    torch.Size([5, 64])
-    """
-
-    def __init__(
-        self, in_channels: int, width: int = 16, augmentation: str | None = "crop-flip"
-    ) -> None:
-        super().__init__()
-        _check_ints(1, in_channels=in_channels, width=width)
-        if augmentation is not None and augmentation not in AUGMENTATIONS:
-            raise ValueError(
-                f"augmentation must be one of {AUGMENTATIONS} or None, got {augmentation!r}."
-            )
-        self.standardise = Standardiser(in_channels)
-        self.augment = (
-            nn.Identity() if augmentation is None else RandomCropFlip(augmentation == "crop-flip")
-        )
-        blocks = []
-        n_in = width
-        for n_out in (width, 2 * width, 4 * width):
-            for _ in range(3):
-                blocks.append(_ResidualBlock(n_in, n_out))
-                n_in = n_out
-        self.features = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            *blocks,
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-        )
-        self.last = nn.Linear(4 * width, 1)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-
-    def fit_statistics(self, X: Tensor, y: Tensor) -> None:
-        """Learn mean and deviation of each channel.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n, in_channels, height, width)
-        y : Tensor of shape (n,)
-            Not used.
-        """
-        self.standardise.fit_statistics(X)
-
-    def embed(self, X: Tensor) -> Tensor:
-        """Return the features before the last layer, of shape (n, 4 * width)."""
-        X = self.augment(self.standardise(X))
-        if X.device.type == "cpu":
-            # a sixth faster there, and the convolutions hand the order on
-            X = X.contiguous(memory_format=torch.channels_last)
-        return self.features(X)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Return the logits, of shape (n,), of X of shape (n, in_channels, height, width)."""
-        return self.last(self.embed(X)).squeeze(1)
-
-
-class _ResidualBlock(nn.Module):
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.stride = 1 if n_in == n_out else 2
-        self.n_new = n_out - n_in
-        self.residual = nn.Sequential(
-            nn.Conv2d(n_in, n_out, 3, self.stride, padding=1, bias=False),
-            nn.BatchNorm2d(n_out),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(n_out),
-        )
-
-    def forward(self, X: Tensor) -> Tensor:
-        shortcut = X[:, :, :: self.stride, :: self.stride]
-        if self.n_new:
-            shortcut = pad(shortcut, (0, 0, 0, 0, 0, self.n_new))
-        return self.residual(X).add_(shortcut).relu_()
-
-
-def default_module(example_shape: tuple[int, ...]) -> type[nn.Module]:
-    """Return the network for examples of a shape, or raise if there is none."""
-    if len(example_shape) == 1:
-        return TabularMLP
-    if len(example_shape) == 3 and min(example_shape[1:]) >= _LEAST_PIXELS:
-        return ResNet20
-    hint = {
-        2: "For grey images add the axis of channels: X[:, None].",
-        3: "For channels last, move them: X.transpose(0, 3, 1, 2).",
-    }
-    dimensions = ", ".join(map(str, example_shape))
-    raise ValueError(
-        "the default networks take X of shape (n, n_features) or (n, channels, height, width) "
-        f"with images of at least {_LEAST_PIXELS} x {_LEAST_PIXELS} pixels, got (n, {dimensions}). "
-        f"{hint.get(len(example_shape), '')} For other shapes pass module=..., an nn.Module that "
-        "takes them."
-    )
-
-
-class MemberLinear(nn.Module):
-    """Linear layer of each member, from (members, n, n_in) to (members, n, n_out).
-
-    Initialised as :class:`torch.nn.Linear` is.
-    """
-
-    def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
-        super().__init__()
-        bound = 1 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.empty(n_members, n_in, n_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(n_members, 1, n_out).uniform_(-bound, bound))
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Return each member's outputs."""
-        return torch.baddbmm(self.bias, X, self.weight)
-
-    def extra_repr(self) -> str:
-        """Return what ``repr`` shows."""
-        n_members, n_in, n_out = self.weight.shape
-        return f"n_members={n_members}, n_in={n_in}, n_out={n_out}"
-
-
-def _check_ints(least: int, **values: object) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")

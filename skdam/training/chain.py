@@ -19,7 +19,8 @@ from torch.nn.modules.module import (
 
 from skdam._hooks import add_gradient, has_hooks, is_called_as_it_is
 from skdam.networks.dropout import Dropout
-from skdam.networks.tabular import MemberLinear, TabularMLP
+from skdam.networks.members import MemberLinear
+from skdam.networks.tabular import TabularMLP
 
 Places = Mapping[int, Tensor]
 

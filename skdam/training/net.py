@@ -29,19 +29,12 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from skdam._device import forked_rng, get_rng_state, present_device
 from skdam._hooks import is_autocast_on
 from skdam.callbacks import StageSchedule
-from skdam.data.memory import (
-    InMemoryDataset,
-    keep_batch,
-    labels_of,
-    reads_batches,
-    resident,
-    scaled,
-    slices,
-    take,
-    whole_batches,
-)
+from skdam.data.batches import consecutive_batches, keep_batch, scaled, take, whole_batches
+from skdam.data.examples import labels_of
+from skdam.data.memory import InMemoryDataset, is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
-from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets, mean_probability_logit
+from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets
+from skdam.networks.members import mean_probability_logit
 from skdam.optim.pdsca import PDSCA
 from skdam.training.chain import ChainedModule
 from skdam.training.compiled import CompiledGradients, CompiledStep
@@ -260,7 +253,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         # a loader without a generator of its own draws from the global one, to seed its workers
         generator = torch.Generator().manual_seed(int(self._sampler_seed().generate_state(1)[0]))
         kwargs.setdefault("generator", generator)
-        if reads_batches(dataset):
+        if is_in_memory(dataset):
             kwargs.setdefault("collate_fn", keep_batch)
         batch_size = kwargs.pop("batch_size", self.batch_size)
         if batch_size == -1:
@@ -420,7 +413,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         is_private = self._is_alone and self._is_loss_of_criterion and criterion.is_private
         prepared = None
         for X, y in whole_batches(
-            self._resident_[1], iterator.batch_sampler, device, is_private=is_private
+            self._resident_[1], iterator.batch_sampler, device, share_targets=is_private
         ):
             if is_private and prepared is None:
                 prepared = criterion.prepare(y)  # all batches have the same
@@ -433,7 +426,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             or iterator.batch_size is None
         ):
             return iterator
-        return slices(iterator.dataset, iterator.batch_size)
+        return consecutive_batches(iterator.dataset, iterator.batch_size)
 
     @staticmethod
     def _needs_no_loader(iterator: Any) -> bool:

@@ -21,15 +21,17 @@ def epochs(sampler, count):
         (30, 70, 10, 0.5, (5, 5)),
         (30, 70, 10, 0.001, (1, 9)),  # at least one of each
         (30, 70, 10, 0.999, (9, 1)),
-        (1, 99, 16, 0.5, (8, 8)),  # one positive fills its share
+        (1, 99, 16, 0.5, (8, 8)),  # one positive is repeated
         (99, 1, 16, 0.5, (8, 8)),
-        (5, 95, 20, "auto", (5, 15)),  # 5 % is brought up to 25 %
+        (5, 95, 20, "auto", (5, 15)),  # 5 % is clipped to 25 %
         (95, 5, 20, "auto", (15, 5)),
         (40, 60, 20, "auto", (8, 12)),
-        (3, 4, 1000, 0.5, (4, 3)),  # never larger than the data
+        (3, 4, 1000, 0.5, (4, 3)),  # at most all of the data
     ],
 )
-def test_every_batch_has_the_same_mix(n_positive, n_negative, batch_size, rate, expected):
+def test_every_batch_has_the_same_number_of_each_class(
+    n_positive, n_negative, batch_size, rate, expected
+):
     y = labels(n_positive, n_negative)
     sampler = StratifiedBatchSampler(y, batch_size, sampling_rate=rate, random_state=0)
     batches = epochs(sampler, 3)
@@ -37,12 +39,12 @@ def test_every_batch_has_the_same_mix(n_positive, n_negative, batch_size, rate, 
     assert {(y[b].sum(), (1 - y[b]).sum()) for b in batches} == {expected}
 
 
-def test_length_is_that_of_an_ordinary_epoch():
+def test_an_epoch_draws_as_many_examples_as_there_are():
     assert len(StratifiedBatchSampler(labels(10, 91), batch_size=10)) == 11
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
-def test_no_example_is_starved_whichever_class_is_short(rate):
+def test_examples_of_a_class_are_drawn_equally_often(rate):
     y = labels(13, 57)
     sampler = StratifiedBatchSampler(y, 10, sampling_rate=rate, random_state=1)
     counts = np.bincount(np.concatenate(epochs(sampler, 200)), minlength=len(y))
@@ -52,7 +54,7 @@ def test_no_example_is_starved_whichever_class_is_short(rate):
         assert of_class.max() - of_class.min() <= 1
 
 
-def test_passes_are_shuffled():
+def test_every_pass_is_shuffled_anew():
     y = labels(20, 20)
     sampler = StratifiedBatchSampler(y, 40, sampling_rate=0.5, random_state=0)
     first, second = epochs(sampler, 2)
@@ -61,7 +63,7 @@ def test_passes_are_shuffled():
     assert first[:20] != sorted(first[:20])
 
 
-def test_seeds():
+def test_the_seed_determines_the_batches():
     def draw(seed):
         return epochs(StratifiedBatchSampler(labels(20, 80), 10, random_state=seed), 2)
 
@@ -70,13 +72,13 @@ def test_seeds():
     assert draw(None) != draw(None)
 
 
-def test_global_generators_are_left_alone(untouched_generators):
+def test_global_generators_are_unchanged(untouched_generators):
     with untouched_generators():
         epochs(StratifiedBatchSampler(labels(20, 80), 10, random_state=None), 2)
 
 
 @pytest.mark.parametrize("stop", range(23))
-def test_a_loaded_state_yields_what_was_left(stop):
+def test_a_loaded_state_yields_the_rest_of_the_epoch(stop):
     y = labels(7, 68)
     whole = epochs(StratifiedBatchSampler(y, 10, sampling_rate=0.3, random_state=3), 4)
     stopped = StratifiedBatchSampler(y, 10, sampling_rate=0.3, random_state=3)
@@ -95,7 +97,7 @@ def test_a_loaded_state_yields_what_was_left(stop):
 
 
 @pytest.mark.parametrize("n_together", [1, 3, 100])
-def test_batches_that_come_together_are_those_that_come_alone(n_together):
+def test_batches_yielded_together_equal_those_yielded_singly(n_together):
     alone, together = (StratifiedBatchSampler(labels(7, 68), 10, random_state=3) for _ in range(2))
     for _ in range(3):
         blocks = list(together.epoch(n_together=n_together))
@@ -120,7 +122,7 @@ def test_a_loaded_state_is_not_shared():
     assert_same_state(sampler.state_dict(), state)
 
 
-def test_works_as_the_batch_sampler_of_a_data_loader():
+def test_a_data_loader_takes_it_as_batch_sampler():
     y = torch.tensor(labels(5, 15))
     sampler = StratifiedBatchSampler(y, 4, sampling_rate=0.25, random_state=0)
     loader = DataLoader(TensorDataset(torch.arange(20), y), batch_sampler=sampler)
@@ -141,7 +143,7 @@ def test_works_as_the_batch_sampler_of_a_data_loader():
         ({"sampling_rate": "half"}, "sampling_rate must"),
     ],
 )
-def test_arguments_are_checked(arguments, message):
+def test_bad_arguments_of_the_sampler_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         StratifiedBatchSampler(**({"y": [0, 1, 0, 1]} | arguments))
 

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, DivergenceError, TabularMLP
-from skdam.data.memory import labels_of
+from skdam.data.examples import labels_of
 
 
 def make(**parameters):

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from skdam import AUCMarginLoss, CompositionalAUCLoss
-from skdam.losses.compositional import mean_probability_logit
 
 PRIORS = {"v1": {"prior": 0.25}, "v2": {}}
 
@@ -185,17 +184,6 @@ def test_arguments_are_checked(arguments, name):
 def test_unknown_phase():
     with pytest.raises(ValueError, match="phase must be 'inner' or 'outer', got 'middle'"):
         CompositionalAUCLoss()(torch.zeros(2), torch.zeros(2), phase="middle")
-
-
-def test_mean_probability_logit():
-    logits = torch.tensor([[0.3, -2.0, 4.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
-    expected = torch.logit(torch.sigmoid(logits).mean(1))
-    torch.testing.assert_close(mean_probability_logit(logits), expected)
-
-
-def test_mean_probability_logit_keeps_the_order_where_probabilities_are_0_or_1():
-    logits = torch.tensor([-900.0, -800.0, 0.0, 800.0, 900.0]).unsqueeze(1).repeat(1, 3)
-    torch.testing.assert_close(mean_probability_logit(logits), logits[:, 0])
 
 
 @pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"version": "v1", "prior": 0.3}])

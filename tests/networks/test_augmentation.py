@@ -4,18 +4,13 @@ from torch.nn.functional import interpolate
 
 from skdam import RandomCropFlip
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 
 @pytest.fixture
 def images():
     generator = torch.Generator().manual_seed(0)
     return torch.rand(400, 3, 32, 48, generator=generator)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def windows(image):
@@ -30,7 +25,7 @@ def windows(image):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_each_image_is_a_window_of_its_own_perhaps_mirrored(images, flip):
+def test_each_image_is_cropped_and_mirrored_independently(images, flip):
     augmented = RandomCropFlip(flip=flip)(images)
     seen = []
     for image, got in zip(images, augmented, strict=True):
@@ -39,7 +34,7 @@ def test_each_image_is_a_window_of_its_own_perhaps_mirrored(images, flip):
             for corner, window in windows(image).items()
             for mirrored in (False, True)
         }
-        # at its border a window sees a little of the image around it
+        # at the border of a window the pixels around it have an influence
         inner = (slice(None), slice(1, -1), slice(1, -1))
         matches = [
             key
@@ -48,28 +43,28 @@ def test_each_image_is_a_window_of_its_own_perhaps_mirrored(images, flip):
         ]
         assert len(matches) == 1
         seen += matches
-    # all windows, and both sides
+    # all windows occur, mirrored and not
     assert len(set(seen)) == (24 if flip else 12)
     assert {mirrored for *_, mirrored in seen} == ({True, False} if flip else {False})
 
 
-def test_evaluation_leaves_images_as_they_are(images):
+def test_images_are_unchanged_in_evaluation(images):
     assert RandomCropFlip().eval()(images) is images
 
 
-def test_a_constant_image_stays_what_it_is():
+def test_a_constant_image_is_unchanged():
     image = torch.full((5, 1, 9, 9), 7.0)
     torch.testing.assert_close(RandomCropFlip()(image), image)
 
 
-def test_draws_from_torchs_generator(images):
+def test_random_numbers_come_from_torchs_generator(images):
     first = RandomCropFlip()(images)
     assert not torch.equal(RandomCropFlip()(images), first)
     torch.manual_seed(0)
     assert torch.equal(RandomCropFlip()(images), first)
 
 
-def test_images_of_few_pixels_are_only_mirrored():
+def test_small_images_are_mirrored_but_not_cropped():
     images = torch.rand(50, 1, 8, 8)
     for image, got in zip(images, RandomCropFlip()(images), strict=True):
         assert torch.allclose(got, image, atol=1e-5) or torch.allclose(

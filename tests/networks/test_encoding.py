@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import columns_of_many_scales
 from sklearn.preprocessing import StandardScaler
 
 from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
@@ -9,9 +10,7 @@ from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
 @pytest.fixture
 def raw():
     """Columns of very different scales, one of them constant."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(1000, 4)) * [1e-3, 1.0, 1e4, 0.0] + [0.0, -5.0, 1e5, 0.1]
-    return X.astype(np.float32)
+    return columns_of_many_scales(1000)
 
 
 def standardiser_of(X):
@@ -27,19 +26,19 @@ def test_statistics_are_those_of_standard_scaler(raw):
     np.testing.assert_allclose(module.scale[:3], scaler.scale_[:3], rtol=1e-4)
 
 
-def test_a_constant_column_says_nothing_whatever_it_holds_later(raw):
+def test_a_constant_column_becomes_0_for_all_data(raw):
     other = torch.from_numpy(raw).clone()
     other[:, 3] = torch.linspace(-1e6, 1e6, len(raw))
     assert torch.equal(standardiser_of(raw)(other)[:, 3], torch.zeros(len(raw)))
 
 
-def test_a_deviation_too_small_for_a_float_is_none():
+def test_a_deviation_that_underflows_counts_as_constant():
     X = torch.zeros(100, 1)
     X[0] = 1.4e-45
     assert torch.equal(standardiser_of(X)(X), torch.zeros(100, 1))
 
 
-def test_statistics_of_more_rows_than_a_chunk(monkeypatch, raw):
+def test_statistics_do_not_depend_on_the_chunks(monkeypatch, raw):
     whole = standardiser_of(raw)
     monkeypatch.setattr("skdam.networks.encoding._CHUNK", 64)
     chunked = standardiser_of(raw)
@@ -71,7 +70,7 @@ def test_bins_of_a_uniform_column():
     torch.testing.assert_close(encoded, torch.tensor(expected), atol=1e-6, rtol=0)
 
 
-def test_the_bins_add_up_to_the_share_of_examples_below():
+def test_the_mean_of_the_bins_is_the_share_of_smaller_values():
     """Each of k bins holds 1/k of the examples: their mean is the distribution function."""
     column = np.random.default_rng(0).lognormal(size=20_000).astype(np.float32)
     encoded = encode(encoding_of(column, 16), column).mean(1)
@@ -92,12 +91,12 @@ def test_a_column_of_one_or_two_values_has_no_bins(values):
     assert torch.equal(encoded, torch.zeros(3, 8))
 
 
-def test_a_second_call_forgets_the_first():
+def test_a_second_call_replaces_the_statistics_of_the_first():
     module = encoding_of(np.arange(100.0), 8)
     module.fit_statistics(torch.ones(100, 1))
     assert not module.slope.any()
 
 
-def test_bins_too_narrow_for_a_slope():
+def test_bins_too_narrow_for_a_finite_slope_have_finite_codes():
     column = torch.arange(5).repeat(20) * 1e-44
     assert encode(encoding_of(column, 4), column).isfinite().all()

@@ -19,7 +19,7 @@ def machine_of(X, n_landmarks=None):
 
 
 def features(machine, X):
-    """The features that the head weighs, from the logits of unit weights."""
+    """The features of X, read off as the logits of unit weights."""
     columns = []
     for index in range(len(machine.weight)):
         with torch.no_grad():
@@ -28,14 +28,14 @@ def features(machine, X):
     return torch.stack(columns, 1)
 
 
-def test_features_reproduce_the_kernel(X):
+def test_inner_products_of_the_features_are_the_kernel(X):
     """On the landmarks Nyström's method is exact."""
     F = features(machine_of(X), X).double()
     expected = 3**2 * laplacian_kernel(X.clamp(-3, 3).numpy(), gamma=2 / X.shape[1])
     np.testing.assert_allclose(F @ F.T, expected, rtol=1e-3, atol=1e-2)
 
 
-def test_starts_from_balanced_ridge_regression(X):
+def test_it_starts_from_balanced_ridge_regression(X):
     y = np.arange(60) % 6 == 0
     machine = machine_of(X)
     machine.start_from_ridge(X, torch.from_numpy(y))
@@ -45,7 +45,7 @@ def test_starts_from_balanced_ridge_regression(X):
     np.testing.assert_allclose(machine(X).detach(), expected, rtol=1e-2, atol=1e-2)
 
 
-def test_landmarks_that_are_not_there_change_nothing(X):
+def test_unused_landmarks_have_no_effect(X):
     few, many = machine_of(X), machine_of(X, 100)
     weight = torch.randn(100, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -54,7 +54,7 @@ def test_landmarks_that_are_not_there_change_nothing(X):
     torch.testing.assert_close(many(X), few(X), rtol=1e-4, atol=1e-4)
 
 
-def test_values_beyond_three_deviations_count_as_three(X):
+def test_values_beyond_three_deviations_are_clipped(X):
     machine = machine_of(X)
     with torch.no_grad():
         machine.weight.fill_(0.1)
@@ -65,7 +65,7 @@ def test_values_beyond_three_deviations_count_as_three(X):
     assert torch.equal(machine(far), near)
 
 
-def test_columns_that_do_not_vary_do_not_dilute_the_others(X):
+def test_constant_columns_do_not_change_the_kernel(X):
     padded = torch.cat([X, torch.zeros(len(X), 6)], 1)
     plain, other = machine_of(X), LandmarkKernelMachine(10, len(X))
     other.fit_statistics(padded, 4)
@@ -75,7 +75,7 @@ def test_columns_that_do_not_vary_do_not_dilute_the_others(X):
     torch.testing.assert_close(other(padded), plain(X))
 
 
-def test_equal_rows_are_no_obstacle(X):
+def test_duplicate_landmarks_have_a_finite_whitening(X):
     machine = machine_of(X[:3].repeat(20, 1))
     assert machine.whitening.isfinite().all()
 
@@ -84,7 +84,7 @@ def test_equal_rows_are_no_obstacle(X):
     ("n_positive", "n_negative", "count", "expected"),
     [(5, 95, 20, 5), (50, 50, 20, 10), (90, 10, 40, 30), (3, 4, 20, 3)],
 )
-def test_half_of_the_landmarks_are_positives_if_there_are_so_many(
+def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
     n_positive, n_negative, count, expected
 ):
     y = torch.cat([torch.ones(n_positive), torch.zeros(n_negative)])

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from skdam import PDSCA, CompositionalAUCLoss, CompositionalAUCNet, TabularMLP
 from skdam.networks.dropout import Dropout
-from skdam.networks.tabular import MemberLinear
+from skdam.networks.members import MemberLinear
 from skdam.training.chain import Chain, ChainedModule
 
 

@@ -1,0 +1,186 @@
+"""Datasets of users, read one example at a time, and the labels of any dataset."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
+
+from skdam.data.memory import to_tensor
+
+_WORKER_PARAMETERS = {
+    "multiprocessing_context",
+    "num_workers",
+    "prefetch_factor",
+    "timeout",
+    "worker_init_fn",
+}
+
+
+class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Examples of a user's dataset, read one at a time, with separate targets.
+
+    Loader workers and the main process each read from their own copy of the dataset object.
+    Otherwise a file opened by one would be shared with the others, together with its position.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Yields examples, or tuples or lists that begin with one: arrays or tensors.
+    y : ndarray of shape (n,)
+        Targets.
+    kind : tuple
+        Shape and dtype of every example, see :func:`kind_of`.
+
+    Raises
+    ------
+    TypeError
+        On access, if the dataset yields anything but arrays or tensors of real numbers.
+    ValueError
+        On access, if an example has another shape or dtype.
+    """
+
+    def __init__(
+        self, dataset: Dataset[Any], y: np.ndarray, kind: tuple[tuple[int, ...], str]
+    ) -> None:
+        self._for_workers = dataset
+        self._for_main = copy.copy(dataset)
+        self._kind = kind
+        self.y = torch.from_numpy(y)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        dataset = self._for_main if get_worker_info() is None else self._for_workers
+        example = example_of(dataset[index])
+        if kind_of(example) != self._kind:
+            shape, dtype = kind_of(example)
+            raise ValueError(
+                f"example {index} of the Dataset has shape {shape} and dtype {dtype}, the first "
+                f"one in fit had {self._kind[0]} and {self._kind[1]}."
+            )
+        return example, self.y[index]
+
+
+def kind_of(example: np.ndarray | Tensor) -> tuple[tuple[int, ...], str]:
+    """Return the shape of an example and the name of its dtype."""
+    return tuple(example.shape), str(example.dtype).removeprefix("torch.")
+
+
+def example_of(item: Any) -> Tensor:
+    """Return the example in an item of a dataset, as float32 or bytes.
+
+    Parameters
+    ----------
+    item : ndarray or Tensor, or tuple or list that begins with one
+
+    Returns
+    -------
+    Tensor
+        uint8 if the example is and has at least two axes, else float32.
+
+    Raises
+    ------
+    TypeError
+        If the example is not an array or a tensor of real numbers.
+    """
+    if isinstance(item, tuple | list):
+        item = item[0]
+    if not isinstance(item, np.ndarray | Tensor):
+        raise TypeError(
+            "a Dataset must yield examples that are arrays or tensors, alone or first in a tuple; "
+            f"got {type(item).__name__}."
+        )
+    example = to_tensor(item)
+    if example.is_complex():
+        raise TypeError("a Dataset must yield examples of real numbers, got complex ones.")
+    # bytes in a table are plain numbers, as they are in an array
+    return example if example.dtype == torch.uint8 and example.ndim > 1 else example.float()
+
+
+def first_example(dataset: Any) -> Tensor:
+    """Return the first example of a user's dataset.
+
+    Raises
+    ------
+    TypeError
+        If the dataset is not map-style, or its examples are not arrays or tensors of real
+        numbers.
+    ValueError
+        If the dataset or its first example is empty, or the example has no axis.
+    """
+    if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
+        raise TypeError(
+            "a Dataset must have a length and items by index (a map-style Dataset), got "
+            f"{type(dataset).__name__}."
+        )
+    if not len(dataset):
+        raise ValueError("the Dataset is empty: it has 0 examples, at least 1 is needed.")
+    example = example_of(copy.copy(dataset)[0])
+    if not example.ndim or not example.numel():
+        raise ValueError(
+            f"a Dataset must yield examples with at least one axis and one number, got an example "
+            f"of shape {tuple(example.shape)}."
+        )
+    return example
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """Return the labels of a dataset: its ``y`` or, without one, those of its items.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    if isinstance(dataset, Subset):
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    labels = getattr(dataset, "y", None)
+    if labels is None:
+        return read_labels(dataset)
+    return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+
+
+def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:
+    """Read all items of a dataset of pairs once and return their labels.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Yields pairs (x, y).
+    **loader_parameters
+        Parameters of a DataLoader, of which only those that concern workers are used.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    TypeError
+        If an item is not a pair.
+    ValueError
+        If an item has more than one label.
+    """
+    loader = DataLoader(
+        copy.copy(dataset),
+        batch_size=256,
+        collate_fn=_labels_of_pairs,
+        generator=torch.Generator(),
+        **{k: v for k, v in loader_parameters.items() if k in _WORKER_PARAMETERS},
+    )
+    return np.asarray([label for labels in loader for label in labels])
+
+
+def _labels_of_pairs(items: list[Any]) -> list[Any]:
+    if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+        raise TypeError("a Dataset must yield pairs (x, y), unless y is passed separately.")
+    labels = [item[1] for item in items]
+    for label in labels:
+        if np.asarray(label).size != 1:
+            raise ValueError(f"a Dataset must yield one label for each example, got {label!r}.")
+    return [label.item() if hasattr(label, "item") else label for label in labels]

@@ -1,0 +1,166 @@
+"""The classifier on torch Datasets, which yield one example at a time."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from helpers import Stream, UserDataset, image_classifier
+from torch.utils.data import TensorDataset
+
+from skdam import CompositionalAUCClassifier
+
+
+class OpenedLate(UserDataset):
+    """Opens its file on the first read, and fails if another process reads it."""
+
+    opened_by = None
+
+    def __getitem__(self, index):
+        if self.opened_by is None:
+            self.opened_by = os.getpid()
+        assert self.opened_by == os.getpid(), "two processes would share a file"
+        return super().__getitem__(index)
+
+
+class Noisy(UserDataset):
+    """Adds noise from torch's global generator to each image."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return image + torch.rand(image.shape), label
+
+
+def test_workers_and_the_main_process_open_files_separately(few_digits):
+    X, y = few_digits
+    clf = image_classifier(early_stopping=True, iterator_train__num_workers=1)
+    clf.fit(OpenedLate(X, y)).predict(OpenedLate(X))
+
+
+def test_fits_on_random_items_are_equal_and_leave_global_generators_unchanged(
+    few_digits, untouched_generators
+):
+    X, y = few_digits
+    images = torch.from_numpy(X).float()
+    with untouched_generators():
+        first, second = (image_classifier().fit(Noisy(images, y)) for _ in range(2))
+    assert first.offset_ == second.offset_
+    np.testing.assert_array_equal(first.decision_function(images), second.decision_function(images))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: [*X[:-1], X[-1] / 255], "example 99 .* dtype float32, .*uint8"),
+        (lambda X: [*X[:-1], X[-1, :, :, 1:]], r"example 99 .* shape \(1, 8, 7\)"),
+    ],
+)
+def test_an_example_of_another_shape_or_dtype_is_named(few_digits, change, message):
+    X, y = few_digits
+    with pytest.raises(ValueError, match=message):
+        image_classifier().fit(UserDataset(change(X), y))
+    with pytest.raises(ValueError, match=message):
+        image_classifier().fit(X, y).predict(UserDataset(change(X)))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_dataset_trains_the_same_model_as_its_array(few_digits, num_workers):
+    X, y = few_digits
+    parameters = {
+        "iterator_train__num_workers": num_workers,
+        "iterator_valid__num_workers": num_workers,
+    }
+    clf = image_classifier(**parameters).fit(UserDataset(X, y))
+    array = image_classifier().fit(X, y)
+    np.testing.assert_array_equal(clf.decision_function(X), array.decision_function(X))
+    for method in ("decision_function", "predict_proba", "predict", "embed"):
+        np.testing.assert_array_equal(
+            getattr(clf, method)(UserDataset(X)), getattr(array, method)(X)
+        )
+
+
+def test_a_dataset_of_table_rows_trains_with_early_stopping_like_its_array(toy):
+    X, y = toy
+    parameters = {"early_stopping": True, "max_epochs": 3, "random_state": 0}
+    clf = CompositionalAUCClassifier(**parameters).fit(UserDataset(X.astype(float), y))
+    array = CompositionalAUCClassifier(**parameters).fit(X, y)
+    np.testing.assert_allclose(
+        clf.decision_function(X), array.decision_function(X), rtol=1e-4, atol=1e-4
+    )
+    assert clf.best_score_ == pytest.approx(array.best_score_)
+
+
+def test_labels_are_read_once_if_y_is_not_passed(few_digits):
+    X, y = few_digits
+    n_reads = []
+    for dataset, labels in ((UserDataset(X, y), None), (UserDataset(X), y)):
+        image_classifier().fit(dataset, labels)
+        n_reads.append(dataset.n_reads)
+    # all other reads are of the same items in both fits
+    np.testing.assert_array_equal(n_reads[0], n_reads[1] + 1)
+
+
+def test_labels_of_any_type(few_digits):
+    X, y = few_digits
+    names = np.array(["fine", "fault"])[y]
+    clf = image_classifier().fit(UserDataset(X, names))
+    assert list(clf.classes_) == ["fault", "fine"]
+    np.testing.assert_array_equal(clf.predict(X), image_classifier().fit(X, names).predict(X))
+    tensors = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    assert list(image_classifier().fit(tensors).classes_) == [0, 1]
+
+
+def test_partial_fit_on_a_dataset_equals_partial_fit_on_its_array(few_digits):
+    X, y = few_digits
+    clf, array = image_classifier(), image_classifier()
+    for _ in range(2):
+        clf.partial_fit(UserDataset(X, y), classes=[0, 1])
+        array.partial_fit(X, y)
+    np.testing.assert_array_equal(clf.decision_function(X), array.decision_function(X))
+
+
+def test_a_dataset_after_a_frame_has_no_feature_names(cancer, few_digits):
+    clf = CompositionalAUCClassifier(max_epochs=1).fit(*cancer)
+    clf.fit(UserDataset(*few_digits))
+    assert not hasattr(clf, "feature_names_in_")
+    assert clf.n_features_in_ == 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "error", "message"),
+    [
+        (lambda X, y: UserDataset(X), TypeError, r"must yield pairs \(x, y\), unless y is passed"),
+        (lambda X, y: UserDataset(X[:0]), ValueError, "0 examples"),
+        (lambda X, y: UserDataset(X[:, 0, 0, 0], y), TypeError, "arrays or tensors"),
+        (lambda X, y: UserDataset(list("ab" * 50), y), TypeError, "arrays or tensors.*got str"),
+        (lambda X, y: UserDataset(X[:, :, :3], y), ValueError, "at least 8 x 8 pixels"),
+        (lambda X, y: UserDataset(X, np.zeros(len(X))), ValueError, "two classes"),
+        (lambda X, y: UserDataset(X, np.arange(len(X))), ValueError, "Only binary"),
+        (lambda X, y: Stream(), TypeError, "map-style"),
+        (lambda X, y: UserDataset(X + 1j, y), TypeError, "complex"),
+        (lambda X, y: UserDataset(X, np.stack([y, y], 1)), ValueError, "one label for each"),
+    ],
+)
+def test_an_unusable_dataset_is_refused_and_the_fitted_model_is_kept(
+    few_digits, dataset, error, message
+):
+    clf = image_classifier().fit(*few_digits)
+    before = clf.decision_function(few_digits[0])
+    with pytest.raises(error, match=message):
+        clf.fit(dataset(*few_digits))
+    np.testing.assert_array_equal(clf.decision_function(few_digits[0]), before)
+
+
+def test_labels_of_another_length_are_refused(few_digits):
+    X, y = few_digits
+    with pytest.raises(ValueError, match="y has 99 labels, the Dataset has 100"):
+        image_classifier().fit(UserDataset(X), y[:-1])
+
+
+def test_predicting_examples_of_another_shape_or_dtype_is_refused(few_digits):
+    X, y = few_digits
+    clf = image_classifier().fit(UserDataset(X, y))
+    with pytest.raises(ValueError, match="become float32 and was uint8"):
+        clf.predict(UserDataset(X.astype(float)))
+    with pytest.raises(ValueError, match="as in fit"):
+        clf.predict(UserDataset(np.concatenate([X, X], axis=1)))
