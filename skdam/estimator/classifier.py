@@ -1,4 +1,4 @@
-"""The scikit-learn face: CompositionalAUCClassifier."""
+"""The classifier: its parameters, ``fit`` as a straight line, and what predicts."""
 
 from __future__ import annotations
 
@@ -6,71 +6,43 @@ import copy
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral, Real
+from dataclasses import astuple
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import Callback, ProgressBar
+from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch import nn
+from torch.utils.data import Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.memory import (
     ExampleDataset,
     InMemoryDataset,
-    first_example,
-    inference_batch_size,
-    kind_of,
     labels_of,
-    read_labels,
     sample_for_statistics,
 )
-from skdam.estimator.inputs import (
-    accepted_parameters,
-    check_examples,
-    refuse_dates,
-    two_classes,
-    unusable_columns,
+from skdam.estimator.decision import Decision
+from skdam.estimator.defaults import module_for
+from skdam.estimator.inputs import InputSpec, as_array_like, check_options, naming_columns
+from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
+from skdam.estimator.parameters import (
+    CONSTRAINTS,
+    PREFIXES,
+    check_callback_names,
+    check_module_parameters,
+    check_parameters,
+    net_parameters,
 )
-from skdam.estimator.prefixed import PrefixedParametersMixin
-from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
-from skdam.networks.tabular import TabularMLP, default_module
-from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
-from skdam.training.net import (
-    PRECISIONS,
-    STRATEGIES,
-    CompositionalAUCNet,
-    DivergenceError,
-    probabilities,
-)
+from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.training.net import CompositionalAUCNet
 
-_AUTO_BATCH_SIZES = (64, 1024, 128)  # the least, the most for tables, for other data
-_BATCHES_OF_MUCH_DATA = 128
-_LEAST_BATCHES = 300
-_LEAST_EPOCHS = 20
-_OFFSET_ROWS = 2_000
 _SEED_BOUND = np.iinfo(np.int32).max
-# what a module may want to know of its input, by the axes of an example
-_SIZE_PARAMETERS = {1: "n_features", 3: "in_channels"}
-_LOADER_RESERVED = {"dataset", "batch_sampler", "sampler", "shuffle", "drop_last", "generator"}
-
-# what the parameters of a prefix go to, and those that the estimator has to set itself
-_PREFIX_TARGETS: dict[str, tuple[Any, set[str]]] = {
-    "criterion": (CompositionalAUCLoss, {"n_members"}),
-    "optimizer": (PDSCA, {"params", "loss", "pretraining"}),
-    "iterator_train": (DataLoader, _LOADER_RESERVED),
-    "iterator_valid": (DataLoader, _LOADER_RESERVED),
-    "compile": (torch.compile, {"model", "fullgraph", "disable"}),
-}
 
 
 class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseEstimator):
@@ -237,52 +209,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     True
     """
 
-    _prefixes = (
-        "module",
-        "criterion",
-        "optimizer",
-        "iterator_train",
-        "iterator_valid",
-        "compile",
-        "callbacks",
-    )
+    _prefixes = PREFIXES
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
-    _example_shape: tuple[int, ...]
-    _example_dtype: str
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "module": "no_validation",
-        "strategy": [StrOptions(set(STRATEGIES))],
-        "variant": [StrOptions(set(VARIANTS))],
-        "hypergradient": [StrOptions(set(HYPERGRADIENTS))],
-        "inner_loss": [StrOptions(set(INNER_LOSSES)), callable],
-        "margin": [Interval(Real, 0, None, closed="neither")],
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "inner_lr": [None, Interval(Real, 0, None, closed="neither")],
-        "betas": ["array-like"],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "epoch_decay": [Interval(Real, 0, None, closed="left")],
-        "clip_value": [Interval(Real, 0, None, closed="neither")],
-        "milestones": ["array-like"],
-        "lr_decay": [Interval(Real, 0, 1, closed="right")],
-        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
-        "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
-        "n_members": [None, Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [None, list],
-        "device": [str],
-        "compile": ["boolean"],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "data_on_device": ["boolean", StrOptions({"auto"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    classes_: np.ndarray
+    _input_spec: InputSpec
+    _rng: np.random.RandomState
 
     def __init__(
         self,
@@ -384,21 +316,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
-            dataset: Any = self._check_fit_data(X, y, reset=previous is None)
+            module, dataset = self._read(X, y, reset=previous is None)
             self._rng = _new_rng(self.random_state)
-            callbacks: list[Any] = []
-            train_split = None
-            if self.early_stopping:
-                train, valid = self._split(labels_of(dataset))
-                train_split = predefined_split(Subset(dataset, valid.tolist()))
-                dataset = Subset(dataset, train.tolist())
-                stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
-                callbacks.append(("early_stopping", stop))
-            self._train(
-                dataset, previous, restart=True, callbacks=callbacks, train_split=train_split
-            )
-            if self.early_stopping and stop.best_epoch_:
-                self.best_score_ = float(stop.best_score_)
+            train, valid = self._split(dataset)
+            net = self._make_net(module, len(train), valid)
+            self._train(net, train, previous, restart=True)
         return self
 
     def partial_fit(
@@ -433,9 +355,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None)
-            dataset = self._check_fit_data(X, y, reset=previous is None, classes=classes)
+            module, dataset = self._read(X, y, reset=previous is None, classes=classes)
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            self._train(dataset, previous, epochs=1, milestones=())
+            net = self._make_net(module, len(dataset), milestones=())
+            self._train(net, dataset, previous, epochs=1)
         return self
 
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
@@ -456,16 +379,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         ValueError
             If X is not as in fit, or so far out of its range that scores overflow.
         """
-        dataset = self._check_new_data(X)
-        scores = self.net_.decision_function(dataset)
-        scores -= self.offset_
-        if not np.isfinite(scores).all():
-            rows = np.flatnonzero(~np.isfinite(scores))
-            raise ValueError(
-                f"the scores of {len(rows)} rows of X overflow, the first in row {rows[0]}: their "
-                "values are too far out of the range seen in fit."
-            )
-        return scores
+        dataset = self._read_new(X)
+        return Decision(self.offset_).scores(self.net_.decision_function(dataset))
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the sigmoid of :meth:`decision_function` as class probabilities.
@@ -479,7 +394,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         ndarray of shape (n, 2), float64
             Columns as in ``classes_``; rows sum to 1. Not calibrated.
         """
-        return probabilities(self.decision_function(X))
+        return Decision.probabilities(self.decision_function(X))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the label with the larger score.
@@ -492,8 +407,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         -------
         ndarray of shape (n,)
         """
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
+        return Decision.labels(self.decision_function(X), self.classes_)
 
     def embed(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the features that the network has learnt, the input of its last layer.
@@ -524,13 +438,21 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         >>> clf.fit(X.reshape(-1, 1, 8, 8), y == 8).embed(X[:5].reshape(-1, 1, 8, 8)).shape
         (5, 16)
         """
-        dataset = self._check_new_data(X)
+        dataset = self._read_new(X)
         return self.net_.embed(dataset)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
         # what callbacks learn may be on a device, or refer to the optimizer
-        return state | {"callbacks": clone(self.callbacks, safe=False)}
+        state = super().__getstate__() | {"callbacks": clone(self.callbacks, safe=False)}
+        if "_input_spec" in state:
+            # plain values, so that skops need not trust one more type
+            state["_input_spec"] = astuple(self._input_spec)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_input_spec" in state:
+            self._input_spec = InputSpec(*state["_input_spec"])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -548,275 +470,115 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             raise
 
     def _check_parameters(self) -> None:
-        module = self.module
-        is_class = isinstance(module, type) and issubclass(module, nn.Module)
-        if not (module is None or is_class or isinstance(module, nn.Module)):
-            raise TypeError(
-                f"module must be an nn.Module subclass, an instance of one or None, got {module!r}."
-            )
         self._validate_params()
-        # here as well as in the optimizer, which strategies other than the composition set up
-        check_composition(self.variant, self.inner_steps, self.hypergradient)
-        if isinstance(module, nn.Module) and self._prefixed("module"):
-            raise ValueError(
-                f"module is an instance, so that {', '.join(self._prefixed('module'))} "
-                "(prefixed with module__) cannot be set; pass the class instead."
-            )
-        for callback in self.callbacks or ():
-            kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
-            kind = kind if isinstance(kind, type) else type(kind)
-            if not issubclass(kind, Callback):
-                raise TypeError(
-                    "callbacks must be a list of skorch callbacks, alone or in pairs of a name and "
-                    f"a callback; got {callback!r}."
-                )
-        for prefix, (target, reserved) in _PREFIX_TARGETS.items():
-            self._check_prefixed(prefix, target, reserved)
+        check_parameters(self.get_params(deep=False))
 
-    def _check_prefixed(self, prefix: str, target: Any, reserved: set[str]) -> None:
-        accepted = accepted_parameters(target)
-        for name in self._prefixed(prefix):
-            if name in reserved or (accepted is not None and name not in accepted):
-                allowed = sorted((accepted or set()) - reserved)
-                raise ValueError(
-                    f"{prefix}__{name} is not a parameter of {target.__name__} that can be "
-                    f"set; allowed are {', '.join(allowed) or 'none'}."
-                )
+    def _read(
+        self, X: Any, y: Any, *, reset: bool, classes: ArrayLike | None = None
+    ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
+        """Check training data, and return the module for it and the dataset.
 
-    def _resolve_module(self, example_shape: tuple[int, ...]) -> type[nn.Module] | nn.Module:
-        """Return the module for examples of a shape, and check the parameters for it."""
-        module = self.module
-        if module is None:
-            module = default_module(example_shape)
-        if isinstance(module, nn.Module):
-            accepted: set[str] | None = set()
-        else:
-            accepted = accepted_parameters(module)
-            reserved = set(_SIZE_PARAMETERS.values()) if self.module is None else set()
-            self._check_prefixed("module", module, {"n_members"} | reserved)
-        if self.n_members is not None and accepted is not None and "n_members" not in accepted:
-            raise ValueError(
-                f"n_members={self.n_members!r} needs a module class with a parameter of that "
-                f"name, got {module!r}; leave it None."
-            )
-        return module
-
-    def _check_callback_names(self, net: CompositionalAUCNet) -> None:
-        # skorch passes over parameters of callbacks that it does not know
-        names = {name for name, _ in net._uniquely_named_callbacks()}
-        for parameter in self._prefixed("callbacks"):
-            if parameter.partition("__")[0] not in names:
-                raise ValueError(
-                    f"callbacks__{parameter} names no callback; there are {sorted(names)}."
-                )
-
-    def _check_X(self, X: ArrayLike, y: Any = "no_validation", *, reset: bool = False) -> Any:
-        if isinstance(X, Tensor):
-            X = X.numpy(force=True)
-        elif isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 1) > 1:
-            X = np.asarray(X)
-        is_table = getattr(X, "ndim", 2) == 2
-        options: dict[str, Any] = {
-            # the first is what other numbers become
-            "dtype": np.float32 if is_table else [np.float32, np.uint8],
-            "order": "C",
-            "allow_nd": True,
-            "reset": reset,
-        }
-        refuse_dates(X)
-        try:
-            # a float64 too large for float32 becomes infinity, which is an error of its own
-            with np.errstate(over="ignore"):
-                return validate_data(self, X, y, **options)
-        except (TypeError, ValueError) as error:
-            columns = unusable_columns(X)
-            if not columns:
-                raise
-            message = f"{error}\nColumns that are not finite numbers: {columns}."
-            raise type(error)(message) from error
-
-    def _check_fit_data(
-        self,
-        X: ArrayLike | Dataset[Any],
-        y: ArrayLike | None,
-        *,
-        reset: bool,
-        classes: ArrayLike | None = None,
-    ) -> InMemoryDataset | ExampleDataset:
-        if isinstance(X, Dataset):
-            # reading may be random, and is done again in training
-            with forked_rng(resolve_device(self.device)):
-                example: Any = first_example(X)
-                self._resolve_module(tuple(example.shape))
-                labels = self._labels_beside(X, y)
-        else:
-            data, labels = self._check_X(X, y, reset=reset)
-            example = data[0]
-            self._resolve_module(example.shape)
-        self._check_example(example, reset=reset)
-        named = {} if classes is None else {"classes": two_classes(classes)}
-        named["y"] = two_classes(labels)
-        if reset:
-            self.classes_ = next(iter(named.values()))
-        for name, values in named.items():
-            unknown = set(values) - set(self.classes_)
-            if unknown:
-                raise ValueError(
-                    f"{name} holds {np.sort(list(unknown)).tolist()}, the classes are "
-                    f"{self.classes_.tolist()}."
-                )
-        targets = (labels == self.classes_[1]).astype(np.float32)
-        if isinstance(X, Dataset):
-            return ExampleDataset(X, targets, (self._example_shape, self._example_dtype))
-        return InMemoryDataset(data, targets)
-
-    def _check_new_data(self, X: ArrayLike | Dataset[Any]) -> InMemoryDataset | ExampleDataset:
-        check_is_fitted(self)
-        if isinstance(X, Dataset):
-            example = first_example(X)
-            self._check_example(example)
-            nothing = np.zeros(len(X), dtype=np.float32)  # type: ignore[arg-type]
-            return ExampleDataset(X, nothing, kind_of(example))
-        data = self._check_X(X)
-        self._check_example(data[0])
-        return InMemoryDataset(data)
-
-    def _check_example(self, example: np.ndarray | Tensor, *, reset: bool = False) -> None:
-        """Check that examples are as in fit or, to reset, keep what they are like."""
-        shape, dtype = kind_of(example)
+        To reset is to learn what X is like and what the classes are; otherwise both have to
+        be as in the fit before.
+        """
+        parameters = self.get_params(deep=False)
+        if not isinstance(X, Dataset):
+            X, y = self._validate(X, y, reset=reset)
+        # a Dataset may draw random numbers, and training reads it again
+        with forked_rng(resolve_device(self.device)):
+            spec = InputSpec.of(X)
+            module = module_for(self.module, spec.shape)
+            check_module_parameters(parameters, module)
+            if isinstance(X, Dataset):
+                y = dataset_labels(X, y, **of_prefix(parameters, "iterator_train"))
         if not reset:
-            check_examples(shape, dtype, self._example_shape, self._example_dtype)
-            return
-        self._example_shape, self._example_dtype = shape, dtype
-        if isinstance(example, Tensor):
-            # of a Dataset: an array has been through scikit-learn's checks, which set these
-            self.n_features_in_ = shape[0]
+            self._input_spec.check(spec)
+        elif isinstance(X, Dataset):
+            # scikit-learn's check of arrays does both
+            self.n_features_in_ = spec.shape[0]
             self.__dict__.pop("feature_names_in_", None)
+        self._input_spec = spec
+        known = None if reset else self.classes_
+        self.classes_, targets = encode_labels(y, classes=classes, known=known)
+        return module, spec.dataset(X, targets)
 
-    def _labels_beside(self, X: Dataset[Any], y: ArrayLike | None) -> np.ndarray:
-        """Return the labels of a Dataset, reading it where they were not passed."""
-        if y is None:
-            return read_labels(X, **self._prefixed("iterator_train"))
-        labels = column_or_1d(y)
-        if len(labels) != len(X):  # type: ignore[arg-type]
-            raise ValueError(
-                f"y has {len(labels)} labels, the Dataset has {len(X)} examples."  # type: ignore[arg-type]
-            )
-        return labels
+    def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
+        """Check that data to score is as in fit, and return it as a dataset."""
+        check_is_fitted(self)
+        if not isinstance(X, Dataset):
+            X = self._validate(X)
+        spec = InputSpec.of(X)
+        self._input_spec.check(spec)
+        return spec.dataset(X)
 
-    def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split indices class by class, so that both parts hold both classes."""
-        train, valid = [], []
-        for target, label in enumerate(self.classes_.tolist()):
-            members = self._rng.permutation(np.flatnonzero(targets == target))
-            if len(members) < 2:
-                raise ValueError(
-                    f"early_stopping needs at least 2 examples of each class, got {len(members)} "
-                    f"of {label!r}."
-                )
-            n_valid = min(max(round(self.validation_fraction * len(members)), 1), len(members) - 1)
-            valid.append(members[:n_valid])
-            train.append(members[n_valid:])
-        return np.sort(np.concatenate(train)), np.sort(np.concatenate(valid))
+    def _validate(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Any:
+        """Return X, and y if given, as arrays that passed scikit-learn's checks."""
+        X = as_array_like(X)
+        with naming_columns(X):
+            return validate_data(self, X, y, reset=reset, **check_options(X))
+
+    def _split(self, dataset: Any) -> tuple[Any, Any]:
+        """Return what to train on and, for early stopping, what to validate on, else None."""
+        if not self.early_stopping:
+            return dataset, None
+        train, valid = split_by_class(
+            labels_of(dataset), self.validation_fraction, self.classes_, self._rng
+        )
+        return Subset(dataset, train.tolist()), Subset(dataset, valid.tolist())
 
     def _make_net(
         self,
-        dataset: Any,
-        *,
-        callbacks: Sequence[Any] = (),
-        train_split: Any = None,
-        milestones: Sequence[float] | None = None,
+        module: type[nn.Module] | nn.Module,
+        n_rows: int,
+        valid: Any = None,
+        **changes: Any,
     ) -> CompositionalAUCNet:
-        shape = self._example_shape
-        module = self._resolve_module(shape)
-        parameters: dict[str, Any] = {
-            "criterion__margin": self.margin,
-            "criterion__inner_loss": self.inner_loss,
-            "iterator_valid__batch_size": inference_batch_size(shape),
-            "optimizer__variant": self.variant,
-            "optimizer__hypergradient": self.hypergradient,
-            "optimizer__inner_steps": self.inner_steps,
-            "optimizer__inner_lr": self.inner_lr,
-            "optimizer__betas": tuple(self.betas),
-            "optimizer__weight_decay": self.weight_decay,
-            "optimizer__epoch_decay": self.epoch_decay,
-            "optimizer__clip_value": self.clip_value,
-        }
-        if self.n_members is not None:
-            parameters["module__n_members"] = int(self.n_members)
-        accepted = accepted_parameters(module) if isinstance(module, type) else set()
-        size = _SIZE_PARAMETERS.get(len(shape))
-        if size is not None and accepted is not None and size in accepted:
-            parameters[f"module__{size}"] = shape[0]
-        for prefix in self._prefixes:
-            parameters |= {f"{prefix}__{k}": v for k, v in self._prefixed(prefix).items()}
-        batch_size, max_epochs = self._training_length(len(dataset))
-        bar = [("progress_bar", ProgressBar())] if self.verbose > 1 else []
+        """Return a net with the parameters of the estimator, some of which may be changed."""
+        parameters = self.get_params(deep=False) | changes
+        callbacks = list(self.callbacks or ())
+        if valid is not None:
+            stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
+            callbacks.append(("early_stopping", stop))
+        if self.verbose > 1:
+            callbacks.append(("progress_bar", ProgressBar()))
         return CompositionalAUCNet(
             copy.deepcopy(module),
-            strategy=self.strategy,
-            sampling_rate=self.sampling_rate,
-            milestones=self.milestones if milestones is None else milestones,
-            lr_decay=self.lr_decay,
-            lr=self.lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            callbacks=[*(self.callbacks or []), *callbacks, *bar],
-            train_split=train_split,
-            device=resolve_device(self.device),
-            compile=self.compile,
-            precision=self.precision,
-            data_on_device=self.data_on_device,
-            verbose=int(self.verbose),
+            callbacks=callbacks,
+            train_split=None if valid is None else predefined_split(valid),
             random_state=int(self._rng.randint(_SEED_BOUND)),
-            **parameters,
+            **net_parameters(parameters, module, self._input_spec.shape, n_rows),
         )
-
-    def _training_length(self, n: int) -> tuple[int, int]:
-        """Return the batch size and the epochs for n examples."""
-        batch_size, max_epochs = self.batch_size, self.max_epochs
-        if isinstance(batch_size, str):
-            least, most_of_table, most = _AUTO_BATCH_SIZES
-            is_table = len(self._example_shape) == 1
-            most = most_of_table if is_table else most
-            batch_size = int(np.clip(n // _BATCHES_OF_MUCH_DATA, least, most))
-        if isinstance(max_epochs, str):
-            n_batches = -(-n // batch_size)
-            max_epochs = max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches))
-        return batch_size, max_epochs
 
     def _train(
         self,
+        net: CompositionalAUCNet,
         dataset: Any,
         previous: CompositionalAUCNet | None,
         *,
         restart: bool = False,
         epochs: int | None = None,
-        **parameters: Any,
     ) -> None:
-        """Train a new net, from the weights of a previous one if there is one, and keep it."""
-        net = self._make_net(dataset, **parameters)
+        """Train a net, from the weights of a previous one if there is one, and keep it."""
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
-            self._check_callback_names(net)
+            check_callback_names(self.get_params(deep=False), net)
             if previous is not None:
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
-                is_ours = type(net.module_) is TabularMLP
-                sample = sample_for_statistics(dataset, is_copy=not is_ours)
+                # the default network does not write to X
+                sample = sample_for_statistics(dataset, is_copy=self.module is not None)
                 net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-            offset = _middle_logit(net, dataset)
+            decision = Decision.learn(net.decision_function, dataset)
         net.train_split = None  # it holds the validation data
-        self.__dict__.pop("best_score_", None)
-        if not np.isfinite(offset):
-            raise DivergenceError(
-                "the scores of the training data overflow: X has values too large for float32."
-            )
-        self.offset_ = offset
         self.net_ = net
+        self.offset_ = decision.offset
         self.n_iter_ = len(net.history)
         self.history_ = _history_arrays(net.history)
+        self.__dict__.pop("best_score_", None)
+        stop = dict(net.callbacks_).get("early_stopping")
+        if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
+            self.best_score_ = float(stop.best_score_)
 
 
 # scikit-learn sets every name of the signature, and "prefixed" is not a name to set
@@ -832,17 +594,6 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCCla
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def _middle_logit(net: CompositionalAUCNet, dataset: Any) -> float:
-    targets = labels_of(dataset)
-    means = []
-    for target in (0, 1):
-        members = np.flatnonzero(targets == target)
-        members = members[:: -(-len(members) // _OFFSET_ROWS)]
-        means.append(expit(net.decision_function(Subset(dataset, members.tolist()))).mean())
-    tiny = np.finfo(np.float64).eps
-    return float(logit(np.clip(np.mean(means), tiny, 1 - tiny)))
 
 
 def _history_arrays(history: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
