@@ -62,123 +62,124 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     Parameters
     ----------
     module : nn.Module subclass, nn.Module instance or None, default=None
-        The network: takes a float32 batch of X, returns one logit for each example, of
-        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP` for tables, 2-D X, and
-        :class:`~skdam.ResNet20` for images, 4-D X. A class is built with the
-        ``module__...`` parameters, and with ``n_features`` (of 2-D X) or ``in_channels``
-        (of 4-D X) if it has a parameter of that name; an instance is copied, its weights
-        included. A method ``fit_statistics(X, y)``, if there is one, is called once
-        before the first training, with all of a table or a sample of other data.
-        An ensemble has an attribute ``n_members`` above 1 and returns (n, n_members)
-        logits, of which a method ``vote``, if there is one, makes (n,) scores; otherwise
-        the score is the logit of the mean probability.
+        The network. It takes a float32 batch of X and returns one logit for each example, of
+        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP` for tables (2-D X) and
+        :class:`~skdam.ResNet20` for images (4-D X). A class is built with the
+        ``module__...`` parameters, and with ``n_features`` (2-D X) or ``in_channels``
+        (4-D X) if it has a parameter of that name. An instance is copied, including its
+        weights. If the module has a method ``fit_statistics(X, y)``, it is called once
+        before the first training, with the whole table or with a sample of other data.
+        An ensemble has an attribute ``n_members`` above 1 and returns logits of shape
+        (n, n_members). Its method ``vote`` turns them into scores of shape (n,); without
+        that method, the score is the logit of the mean probability.
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
-        What is minimised: the composition; the inner loss for half of the epochs and
-        the AUC loss from there; the AUC loss from scratch; the inner loss. The last
-        three ignore ``variant``, ``hypergradient`` and ``inner_steps``.
+        What is minimised: the composition; the inner loss for half of the epochs, then
+        the AUC loss; the AUC loss from scratch; the inner loss. The last three ignore
+        ``variant``, ``hypergradient`` and ``inner_steps``.
     variant : {"alternating", "lookahead"}, default="alternating"
-        "alternating" gives each batch to one of the losses; "lookahead" evaluates both
+        "alternating" uses each batch for one of the two losses; "lookahead" evaluates both
         on each batch, at twice the cost.
     hypergradient : {"first-order", "exact"}, default="first-order"
         "exact" keeps the Hessian of the inner loss; for ``variant="lookahead"`` only.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
-        A function takes ``(logits, targets)``, both tensors of shape (n,) or, of an
-        ensemble, (n, n_members), and returns the loss of each element.
+        A callable maps ``(logits, targets)``, two tensors of shape (n,) or, for an
+        ensemble, (n, n_members), to the element-wise loss, of the same shape.
     margin : float, default=1.0
-        Distance wanted between the mean scores of the classes, > 0.
+        Target distance between the mean scores of the classes, > 0.
     inner_steps : int, default=1
-        Batches in a row for each of the losses, >= 1; 1 for "lookahead".
+        Consecutive batches for each loss, >= 1; must be 1 for "lookahead".
     lr : float, default=0.1
         Learning rate of the outer step, > 0.
     inner_lr : float or None, default=None
-        Learning rate of the inner step, > 0. None takes ``lr``.
+        Learning rate of the inner step, > 0. None means ``lr``.
     betas : pair of float, default=(0.9, 0.9)
-        Weights of the new value in the moving averages of inner points and of outer
+        Weight of the newest value in the moving averages of inner points and of outer
         gradients, in (0, 1].
     weight_decay : float, default=1e-4
-        L2 pull towards zero, >= 0.
+        L2 penalty on the weights, >= 0.
     epoch_decay : float, default=2e-3
-        L2 pull towards the average weights of the last stage, >= 0.
+        L2 penalty on the distance to the average weights of the last stage, >= 0.
     clip_value : float, default=1.0
-        Bound of each gradient element, > 0.
+        Largest absolute value of a gradient element, > 0; larger ones are clipped.
     milestones : sequence of float, default=(0.5, 0.75)
-        Shares of the epochs, in (0, 1), at which both learning rates decay.
+        Fractions of the epochs, in (0, 1), after which both learning rates decay.
     lr_decay : float, default=0.1
         Factor of the learning rates at a milestone, in (0, 1].
     max_epochs : int or "auto", default="auto"
-        Passes over the data, >= 1. "auto" is 20, and on little data as many as it takes
+        Passes over the data, >= 1. "auto" is 20 or, on small data, as many as it takes
         for 300 batches.
     batch_size : int or "auto", default="auto"
-        Examples in a batch, >= 2; at most all. "auto" is 64 or, where that is more, a 128th
-        of the data, up to 1024 for tables and 128 for other data.
+        Examples in a batch, >= 2, at most the whole data. "auto" is 1/128 of the data, but at
+        least 64, and at most 1024 for tables and 128 for other data.
     sampling_rate : float or "auto", default=0.5
         Share of positives in a training batch, in (0, 1). "auto" is the share in the
-        data, brought into [0.25, 0.75].
+        data, clipped to [0.25, 0.75].
     n_members : int or None, default=None
-        Members of the ensemble that the network is, >= 1, for a module with a parameter of
-        that name. None leaves it to the module: 8 for :class:`~skdam.TabularMLP`, 1 for
-        :class:`~skdam.ResNet20`, which has no such parameter.
+        Members of the ensemble, >= 1, for a module class with a parameter of that name.
+        None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
+        :class:`~skdam.ResNet20` is a single network and has no such parameter.
     early_stopping : bool, default=False
-        Whether to set aside a stratified part of the data, stop when its ROC AUC
-        stalls, and keep the weights of the best epoch.
+        Whether to set aside a stratified part of the data for validation, stop when its ROC
+        AUC stalls, and keep the weights of the best epoch.
     validation_fraction : float, default=0.1
-        The share set aside, in (0, 1); at least one example of each class.
+        Share of the data set aside, in (0, 1); at least one example of each class.
     n_iter_no_change : int, default=10
-        Epochs without an improvement of ``tol`` before an early stop, >= 1.
+        Epochs without an improvement of ``tol`` before training stops, >= 1.
     tol : float, default=1e-4
-        The improvement of the validation AUC that counts, >= 0.
+        Smallest increase of the validation AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the last fit, with the schedule of
-        learning rates from its start.
+        Whether ``fit`` continues from the weights of the last fit. The schedule of learning
+        rates starts again.
     callbacks : list of skorch callbacks or None, default=None
-        Called as in skorch, with the net as first argument. A saved model has them as
-        they were given, without what they learnt.
+        Called as in skorch, with the net as first argument. A saved model holds them as
+        they were passed, without their fitted state.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     compile : bool, default=False
-        Whether :func:`torch.compile` makes one function of a step or, where it can not, of its
-        forward and backward pass. It takes seconds to a minute before the training, and pays
-        where that is long. The model is the same but for rounding; dropout of other modules than
-        the default network, or on CUDA, draws other random numbers. Where it does not work, as
-        without a C++ compiler, a warning says so. Not for ``hypergradient="exact"``.
+        Whether to compile training with :func:`torch.compile`. This takes seconds to a minute
+        before the first epoch, so it pays for long training. The model is the same up to
+        rounding, but dropout draws other random numbers in a custom module or on CUDA. If
+        compilation fails, for example without a C++ compiler, a warning says so and training
+        is not compiled. Not available for ``hypergradient="exact"``.
     precision : {"float32", "bfloat16"}, default="float32"
-        In what matrix products and convolutions are done in training; "bfloat16" is faster on
-        hardware that has it. Weights, losses and predictions are in float32.
+        Number format of matrix products and convolutions in training; "bfloat16" is faster on
+        hardware that supports it. Weights, losses and predictions are float32.
     data_on_device : bool or "auto", default="auto"
-        Whether training data in memory is copied to the device as a whole, and not batch by
-        batch. "auto" does on CUDA if it takes at most half of the memory that is free.
+        Whether training data in memory is copied to the device as a whole instead of batch by
+        batch. "auto" does so on CUDA if the data takes at most half of the free memory.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
-        gives the same model, bit for bit, on the same CPU with as many threads. None
-        draws a fresh seed.
+        gives the same model, bit for bit, on the same CPU with the same number of threads.
+        None draws a fresh seed.
     verbose : int, default=0
-        1 prints a line for each epoch, 2 shows a progress bar of batches as well.
+        1 prints a line for each epoch; 2 also shows a progress bar of batches.
     **prefixed
-        Parameters of the parts: ``module__``, ``criterion__``, ``optimizer__``,
-        ``iterator_train__``, ``iterator_valid__`` (of :class:`torch.utils.data.DataLoader`),
-        ``compile__`` (of :func:`torch.compile`; ``compile__mode="reduce-overhead"`` for CUDA
-        graphs) and ``callbacks__``, as in skorch.
+        Parameters of the parts, as in skorch: ``module__``, ``criterion__``
+        (:class:`~skdam.CompositionalAUCLoss`), ``optimizer__`` (:class:`~skdam.PDSCA`),
+        ``iterator_train__`` and ``iterator_valid__``
+        (:class:`torch.utils.data.DataLoader`), ``compile__`` (:func:`torch.compile`;
+        ``compile__mode="reduce-overhead"`` for CUDA graphs) and ``callbacks__``.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
-        The labels; scores are larger for the second, the positive class.
+        The labels, sorted. The second is the positive class, with the larger scores.
     n_features_in_ : int
-        Columns of X, its second axis if n-D (the channels of images).
+        Length of the second axis of X: columns of a table, channels of images.
     feature_names_in_ : ndarray of shape (n_features,)
-        Column names, if X had any.
+        Column names, if X has names that are all strings.
     net_ : CompositionalAUCNet
         The trained skorch net; ``net_.module_`` is the network.
     history_ : dict of ndarray of shape (n_iter,)
         A value for each epoch: ``inner_loss``, ``outer_loss``, ``valid_roc_auc``, ``lr``,
-        ``dur`` (seconds) and more, NaN where an epoch has none.
+        ``dur`` (seconds) and more; NaN in epochs without that value.
     n_iter_ : int
         Epochs trained.
     offset_ : float
-        The logit midway between the mean scores of the classes in training, where
-        :meth:`predict` cuts: a ranking loss leaves the cut open.
+        The decision threshold on the logits, which a ranking loss leaves undetermined: its
+        probability is midway between the mean probabilities of the two classes in training.
     best_score_ : float
-        Validation ROC AUC of the weights kept, with ``early_stopping``.
+        Validation ROC AUC of the best epoch, if ``early_stopping`` is on.
 
     Notes
     -----
@@ -186,9 +187,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     :class:`~sklearn.calibration.CalibratedClassifierCV` where probabilities matter, or in
     :class:`~sklearn.model_selection.TunedThresholdClassifierCV` where labels do.
 
-    A pickle holds the parameters, and the state dicts of network, loss and optimizer;
-    the network is built anew from its class when the pickle is loaded. What a custom
-    module learns has to be a parameter or a buffer.
+    A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
+    it builds the network from its class. So a custom module has to keep all that it learns in
+    parameters and buffers.
 
     References
     ----------
@@ -329,17 +330,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
     ) -> Self:
-        """Train for one more epoch, at the learning rates that the parameters say.
+        """Train for one more epoch, at the learning rates of the parameters.
 
-        Optimizer state and random numbers go on from the last call; milestones and
-        early stopping take no part. Feature statistics, bins and landmarks of the default
-        network are those of the first call, which had better hold a fair sample: a column
-        that is constant in it stays without effect.
+        Optimizer state and random numbers continue from the last call. Milestones and early
+        stopping have no effect. The default network learns feature statistics, bins and
+        landmarks in the first call, so it should be representative: a column that is
+        constant there is ignored for good.
 
         Parameters
         ----------
         X, y
-            As in :meth:`fit`; both classes must be present.
+            As in :meth:`fit`. Both classes must be present in each call.
         classes : array-like of shape (2,), optional
             The two labels; by default those of the first ``y``.
 
@@ -362,22 +363,27 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         return self
 
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the logits, less ``offset_``.
+        """Return the scores: the logits minus ``offset_``.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
-            The labels that a Dataset may yield are not looked at.
+            Labels that a Dataset yields are ignored.
 
         Returns
         -------
         ndarray of shape (n,), float64
-            Larger for ``classes_[1]``; :meth:`predict` cuts at 0.
+            Positive where :meth:`predict` returns ``classes_[1]``.
 
         Raises
         ------
         ValueError
-            If X is not as in fit, or so far out of its range that scores overflow.
+            If X differs from X in fit in its columns, shape or kind of numbers, if it is not
+            finite, or if its values are so large that scores overflow.
+        TypeError
+            If X is a Dataset whose items hold no array or tensor of real numbers.
+        NotFittedError
+            Before :meth:`fit`; this is a ValueError too.
         """
         dataset = self._read_new(X)
         return Decision(self.offset_).scores(self.net_.decision_function(dataset))
@@ -393,11 +399,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         -------
         ndarray of shape (n, 2), float64
             Columns as in ``classes_``; rows sum to 1. Not calibrated.
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`.
         """
         return Decision.probabilities(self.decision_function(X))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the label with the larger score.
+        """Return the labels: ``classes_[1]`` where the score is positive.
 
         Parameters
         ----------
@@ -405,16 +416,21 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n,), dtype of ``classes_``
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`.
         """
         return Decision.labels(self.decision_function(X), self.classes_)
 
     def embed(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the features that the network has learnt, the input of its last layer.
+        """Return the learnt features, the input of the last layer of the network.
 
-        For linear probes, plots and nearest neighbours. They are what the module's method
-        ``embed(X)`` returns or, without one, the input of the :class:`torch.nn.Linear`
-        that runs last.
+        Useful for linear probes, plots and nearest neighbours. They are what the module's
+        method ``embed(X)`` returns or, without that method, the input of the
+        :class:`torch.nn.Linear` that runs last.
 
         Parameters
         ----------
@@ -426,8 +442,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
         Raises
         ------
-        ValueError
-            If X is not as in fit, or the module has neither.
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`; a ValueError, too, if the module has neither.
 
         Examples
         --------
@@ -442,10 +458,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         return self.net_.embed(dataset)
 
     def __getstate__(self) -> dict[str, Any]:
-        # what callbacks learn may be on a device, or refer to the optimizer
+        # the fitted state of callbacks may be on a device, or refer to the optimizer
         state = super().__getstate__() | {"callbacks": clone(self.callbacks, safe=False)}
         if "_input_spec" in state:
-            # plain values, so that skops need not trust one more type
+            # as plain values, skops does not have to trust this type
             state["_input_spec"] = astuple(self._input_spec)
         return state
 
@@ -462,6 +478,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
+        """Restore the attributes if anything raises, an interrupt included."""
         before = dict(vars(self))
         try:
             yield
@@ -476,10 +493,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _read(
         self, X: Any, y: Any, *, reset: bool, classes: ArrayLike | None = None
     ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
-        """Check training data, and return the module for it and the dataset.
+        """Return the module and the dataset to train on, after all checks of X and y.
 
-        To reset is to learn what X is like and what the classes are; otherwise both have to
-        be as in the fit before.
+        With ``reset``, the spec of X and the classes are learnt; otherwise they have to match
+        those of the previous fit.
         """
         parameters = self.get_params(deep=False)
         if not isinstance(X, Dataset):
@@ -494,7 +511,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         if not reset:
             self._input_spec.check(spec)
         elif isinstance(X, Dataset):
-            # scikit-learn's check of arrays does both
+            # for arrays, validate_data has done this
             self.n_features_in_ = spec.shape[0]
             self.__dict__.pop("feature_names_in_", None)
         self._input_spec = spec
@@ -503,7 +520,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         return module, spec.dataset(X, targets)
 
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
-        """Check that data to score is as in fit, and return it as a dataset."""
+        """Return data to score as a dataset, after checking it against fit."""
         check_is_fitted(self)
         if not isinstance(X, Dataset):
             X = self._validate(X)
@@ -518,7 +535,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             return validate_data(self, X, y, reset=reset, **check_options(X))
 
     def _split(self, dataset: Any) -> tuple[Any, Any]:
-        """Return what to train on and, for early stopping, what to validate on, else None."""
+        """Return training and validation data; without early stopping, all data and None."""
         if not self.early_stopping:
             return dataset, None
         train, valid = split_by_class(
@@ -533,7 +550,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         valid: Any = None,
         **changes: Any,
     ) -> CompositionalAUCNet:
-        """Return a net with the parameters of the estimator, some of which may be changed."""
+        """Return a net with the parameters of the estimator, updated with ``changes``."""
         parameters = self.get_params(deep=False) | changes
         callbacks = list(self.callbacks or ())
         if valid is not None:
@@ -558,19 +575,19 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         restart: bool = False,
         epochs: int | None = None,
     ) -> None:
-        """Train a net, from the weights of a previous one if there is one, and keep it."""
+        """Train the net, from the state of the previous one if given, and set the attributes."""
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
             check_callback_names(self.get_params(deep=False), net)
             if previous is not None:
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
-                # the default network does not write to X
+                # the default network does not write to its input
                 sample = sample_for_statistics(dataset, is_copy=self.module is not None)
                 net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
             decision = Decision.learn(net.decision_function, dataset)
-        net.train_split = None  # it holds the validation data
+        net.train_split = None  # drops the validation data
         self.net_ = net
         self.offset_ = decision.offset
         self.n_iter_ = len(net.history)
@@ -581,7 +598,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self.best_score_ = float(stop.best_score_)
 
 
-# scikit-learn sets every name of the signature, and "prefixed" is not a name to set
+# scikit-learn takes every name in the signature for a parameter, and "prefixed" is none
 CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCClassifier).replace(
     parameters=[
         parameter

@@ -253,8 +253,8 @@ def _check_callback(callback: Any) -> None:
     kind = kind if isinstance(kind, type) else type(kind)
     if not issubclass(kind, Callback):
         raise TypeError(
-            "callbacks must be a list of skorch callbacks, alone or in pairs of a name and "
-            f"a callback; got {callback!r}."
+            "callbacks must be a list of skorch callbacks or of pairs (name, callback), "
+            f"got {callback!r}."
         )
 
 
