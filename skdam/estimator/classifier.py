@@ -1,4 +1,4 @@
-"""The scikit-learn face: CompositionalAUCClassifier."""
+"""The classifier: its parameters, ``fit`` as a straight line, and what predicts."""
 
 from __future__ import annotations
 
@@ -6,65 +6,40 @@ import copy
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral, Real
+from dataclasses import astuple
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import Callback, ProgressBar
+from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch import nn
+from torch.utils.data import Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
 from skdam.callbacks import EarlyStoppingAUC
-from skdam.data.batches import inference_batch_size, sample_for_statistics
-from skdam.data.examples import ExampleDataset, first_example, kind_of, labels_of, read_labels
+from skdam.data.batches import sample_for_statistics
+from skdam.data.examples import ExampleDataset, labels_of
 from skdam.data.memory import InMemoryDataset
-from skdam.estimator.inputs import (
-    accepted_parameters,
-    check_examples,
-    refuse_dates,
-    two_classes,
-    unusable_columns,
+from skdam.estimator.decision import Decision
+from skdam.estimator.defaults import module_for
+from skdam.estimator.inputs import InputSpec, as_array_like, check_options, naming_columns
+from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
+from skdam.estimator.parameters import (
+    CONSTRAINTS,
+    PREFIXES,
+    check_callback_names,
+    check_module_parameters,
+    check_parameters,
+    net_parameters,
 )
-from skdam.estimator.prefixed import PrefixedParametersMixin
-from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
-from skdam.networks.defaults import default_module
-from skdam.networks.tabular import TabularMLP
-from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
-from skdam.training.net import (
-    PRECISIONS,
-    STRATEGIES,
-    CompositionalAUCNet,
-    DivergenceError,
-    probabilities,
-)
+from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.training.net import CompositionalAUCNet
 
-_AUTO_BATCH_SIZES = (64, 1024, 128)  # the least, the most for tables, for other data
-_BATCHES_OF_MUCH_DATA = 128
-_LEAST_BATCHES = 300
-_LEAST_EPOCHS = 20
-_OFFSET_ROWS = 2_000
 _SEED_BOUND = np.iinfo(np.int32).max
-# what a module may want to know of its input, by the axes of an example
-_SIZE_PARAMETERS = {1: "n_features", 3: "in_channels"}
-_LOADER_RESERVED = {"dataset", "batch_sampler", "sampler", "shuffle", "drop_last", "generator"}
-
-# what the parameters of a prefix go to, and those that the estimator has to set itself
-_PREFIX_TARGETS: dict[str, tuple[Any, set[str]]] = {
-    "criterion": (CompositionalAUCLoss, {"n_members"}),
-    "optimizer": (PDSCA, {"params", "loss", "pretraining"}),
-    "iterator_train": (DataLoader, _LOADER_RESERVED),
-    "iterator_valid": (DataLoader, _LOADER_RESERVED),
-    "compile": (torch.compile, {"model", "fullgraph", "disable"}),
-}
 
 
 class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseEstimator):
@@ -84,123 +59,124 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     Parameters
     ----------
     module : nn.Module subclass, nn.Module instance or None, default=None
-        The network: takes a float32 batch of X, returns one logit for each example, of
-        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP` for tables, 2-D X, and
-        :class:`~skdam.ResNet20` for images, 4-D X. A class is built with the
-        ``module__...`` parameters, and with ``n_features`` (of 2-D X) or ``in_channels``
-        (of 4-D X) if it has a parameter of that name; an instance is copied, its weights
-        included. A method ``fit_statistics(X, y)``, if there is one, is called once
-        before the first training, with all of a table or a sample of other data.
-        An ensemble has an attribute ``n_members`` above 1 and returns (n, n_members)
-        logits, of which a method ``vote``, if there is one, makes (n,) scores; otherwise
-        the score is the logit of the mean probability.
+        The network. It takes a float32 batch of X and returns one logit for each example, of
+        shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP` for tables (2-D X) and
+        :class:`~skdam.ResNet20` for images (4-D X). A class is built with the
+        ``module__...`` parameters, and with ``n_features`` (2-D X) or ``in_channels``
+        (4-D X) if it has a parameter of that name. An instance is copied, including its
+        weights. If the module has a method ``fit_statistics(X, y)``, it is called once
+        before the first training, with the whole table or with a sample of other data.
+        An ensemble has an attribute ``n_members`` above 1 and returns logits of shape
+        (n, n_members). Its method ``vote`` turns them into scores of shape (n,); without
+        that method, the score is the logit of the mean probability.
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
-        What is minimised: the composition; the inner loss for half of the epochs and
-        the AUC loss from there; the AUC loss from scratch; the inner loss. The last
-        three ignore ``variant``, ``hypergradient`` and ``inner_steps``.
+        What is minimised: the composition; the inner loss for half of the epochs, then
+        the AUC loss; the AUC loss from scratch; the inner loss. The last three ignore
+        ``variant``, ``hypergradient`` and ``inner_steps``.
     variant : {"alternating", "lookahead"}, default="alternating"
-        "alternating" gives each batch to one of the losses; "lookahead" evaluates both
+        "alternating" uses each batch for one of the two losses; "lookahead" evaluates both
         on each batch, at twice the cost.
     hypergradient : {"first-order", "exact"}, default="first-order"
         "exact" keeps the Hessian of the inner loss; for ``variant="lookahead"`` only.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
-        A function takes ``(logits, targets)``, both tensors of shape (n,) or, of an
-        ensemble, (n, n_members), and returns the loss of each element.
+        A callable maps ``(logits, targets)``, two tensors of shape (n,) or, for an
+        ensemble, (n, n_members), to the element-wise loss, of the same shape.
     margin : float, default=1.0
-        Distance wanted between the mean scores of the classes, > 0.
+        Target distance between the mean scores of the classes, > 0.
     inner_steps : int, default=1
-        Batches in a row for each of the losses, >= 1; 1 for "lookahead".
+        Consecutive batches for each loss, >= 1; must be 1 for "lookahead".
     lr : float, default=0.1
         Learning rate of the outer step, > 0.
     inner_lr : float or None, default=None
-        Learning rate of the inner step, > 0. None takes ``lr``.
+        Learning rate of the inner step, > 0. None means ``lr``.
     betas : pair of float, default=(0.9, 0.9)
-        Weights of the new value in the moving averages of inner points and of outer
+        Weight of the newest value in the moving averages of inner points and of outer
         gradients, in (0, 1].
     weight_decay : float, default=1e-4
-        L2 pull towards zero, >= 0.
+        L2 penalty on the weights, >= 0.
     epoch_decay : float, default=2e-3
-        L2 pull towards the average weights of the last stage, >= 0.
+        L2 penalty on the distance to the average weights of the last stage, >= 0.
     clip_value : float, default=1.0
-        Bound of each gradient element, > 0.
+        Largest absolute value of a gradient element, > 0; larger ones are clipped.
     milestones : sequence of float, default=(0.5, 0.75)
-        Shares of the epochs, in (0, 1), at which both learning rates decay.
+        Fractions of the epochs, in (0, 1), after which both learning rates decay.
     lr_decay : float, default=0.1
         Factor of the learning rates at a milestone, in (0, 1].
     max_epochs : int or "auto", default="auto"
-        Passes over the data, >= 1. "auto" is 20, and on little data as many as it takes
+        Passes over the data, >= 1. "auto" is 20 or, on small data, as many as it takes
         for 300 batches.
     batch_size : int or "auto", default="auto"
-        Examples in a batch, >= 2; at most all. "auto" is 64 or, where that is more, a 128th
-        of the data, up to 1024 for tables and 128 for other data.
+        Examples in a batch, >= 2, at most the whole data. "auto" is 1/128 of the data, but at
+        least 64, and at most 1024 for tables and 128 for other data.
     sampling_rate : float or "auto", default=0.5
         Share of positives in a training batch, in (0, 1). "auto" is the share in the
-        data, brought into [0.25, 0.75].
+        data, clipped to [0.25, 0.75].
     n_members : int or None, default=None
-        Members of the ensemble that the network is, >= 1, for a module with a parameter of
-        that name. None leaves it to the module: 8 for :class:`~skdam.TabularMLP`, 1 for
-        :class:`~skdam.ResNet20`, which has no such parameter.
+        Members of the ensemble, >= 1, for a module class with a parameter of that name.
+        None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
+        :class:`~skdam.ResNet20` is a single network and has no such parameter.
     early_stopping : bool, default=False
-        Whether to set aside a stratified part of the data, stop when its ROC AUC
-        stalls, and keep the weights of the best epoch.
+        Whether to set aside a stratified part of the data for validation, stop when its ROC
+        AUC stalls, and keep the weights of the best epoch.
     validation_fraction : float, default=0.1
-        The share set aside, in (0, 1); at least one example of each class.
+        Share of the data set aside, in (0, 1); at least one example of each class.
     n_iter_no_change : int, default=10
-        Epochs without an improvement of ``tol`` before an early stop, >= 1.
+        Epochs without an improvement of ``tol`` before training stops, >= 1.
     tol : float, default=1e-4
-        The improvement of the validation AUC that counts, >= 0.
+        Smallest increase of the validation AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the last fit, with the schedule of
-        learning rates from its start.
+        Whether ``fit`` continues from the weights of the last fit. The schedule of learning
+        rates starts again.
     callbacks : list of skorch callbacks or None, default=None
-        Called as in skorch, with the net as first argument. A saved model has them as
-        they were given, without what they learnt.
+        Called as in skorch, with the net as first argument. A saved model holds them as
+        they were passed, without their fitted state.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     compile : bool, default=False
-        Whether :func:`torch.compile` makes one function of a step or, where it can not, of its
-        forward and backward pass. It takes seconds to a minute before the training, and pays
-        where that is long. The model is the same but for rounding; dropout of other modules than
-        the default network, or on CUDA, draws other random numbers. Where it does not work, as
-        without a C++ compiler, a warning says so. Not for ``hypergradient="exact"``.
+        Whether to compile training with :func:`torch.compile`. This takes seconds to a minute
+        before the first epoch, so it pays for long training. The model is the same up to
+        rounding, but dropout draws other random numbers in a custom module or on CUDA. If
+        compilation fails, for example without a C++ compiler, a warning says so and training
+        is not compiled. Not available for ``hypergradient="exact"``.
     precision : {"float32", "bfloat16"}, default="float32"
-        In what matrix products and convolutions are done in training; "bfloat16" is faster on
-        hardware that has it. Weights, losses and predictions are in float32.
+        Number format of matrix products and convolutions in training; "bfloat16" is faster on
+        hardware that supports it. Weights, losses and predictions are float32.
     data_on_device : bool or "auto", default="auto"
-        Whether training data in memory is copied to the device as a whole, and not batch by
-        batch. "auto" does on CUDA if it takes at most half of the memory that is free.
+        Whether training data in memory is copied to the device as a whole instead of batch by
+        batch. "auto" does so on CUDA if the data takes at most half of the free memory.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
-        gives the same model, bit for bit, on the same CPU with as many threads. None
-        draws a fresh seed.
+        gives the same model, bit for bit, on the same CPU with the same number of threads.
+        None draws a fresh seed.
     verbose : int, default=0
-        1 prints a line for each epoch, 2 shows a progress bar of batches as well.
+        1 prints a line for each epoch; 2 also shows a progress bar of batches.
     **prefixed
-        Parameters of the parts: ``module__``, ``criterion__``, ``optimizer__``,
-        ``iterator_train__``, ``iterator_valid__`` (of :class:`torch.utils.data.DataLoader`),
-        ``compile__`` (of :func:`torch.compile`; ``compile__mode="reduce-overhead"`` for CUDA
-        graphs) and ``callbacks__``, as in skorch.
+        Parameters of the parts, as in skorch: ``module__``, ``criterion__``
+        (:class:`~skdam.CompositionalAUCLoss`), ``optimizer__`` (:class:`~skdam.PDSCA`),
+        ``iterator_train__`` and ``iterator_valid__``
+        (:class:`torch.utils.data.DataLoader`), ``compile__`` (:func:`torch.compile`;
+        ``compile__mode="reduce-overhead"`` for CUDA graphs) and ``callbacks__``.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
-        The labels; scores are larger for the second, the positive class.
+        The labels, sorted. The second is the positive class, with the larger scores.
     n_features_in_ : int
-        Columns of X, its second axis if n-D (the channels of images).
+        Length of the second axis of X: columns of a table, channels of images.
     feature_names_in_ : ndarray of shape (n_features,)
-        Column names, if X had any.
+        Column names, if X has names that are all strings.
     net_ : CompositionalAUCNet
         The trained skorch net; ``net_.module_`` is the network.
     history_ : dict of ndarray of shape (n_iter,)
         A value for each epoch: ``inner_loss``, ``outer_loss``, ``valid_roc_auc``, ``lr``,
-        ``dur`` (seconds) and more, NaN where an epoch has none.
+        ``dur`` (seconds) and more; NaN in epochs without that value.
     n_iter_ : int
         Epochs trained.
     offset_ : float
-        The logit midway between the mean scores of the classes in training, where
-        :meth:`predict` cuts: a ranking loss leaves the cut open.
+        The decision threshold on the logits, which a ranking loss leaves undetermined: its
+        probability is midway between the mean probabilities of the two classes in training.
     best_score_ : float
-        Validation ROC AUC of the weights kept, with ``early_stopping``.
+        Validation ROC AUC of the best epoch, if ``early_stopping`` is on.
 
     Notes
     -----
@@ -208,9 +184,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     :class:`~sklearn.calibration.CalibratedClassifierCV` where probabilities matter, or in
     :class:`~sklearn.model_selection.TunedThresholdClassifierCV` where labels do.
 
-    A pickle holds the parameters, and the state dicts of network, loss and optimizer;
-    the network is built anew from its class when the pickle is loaded. What a custom
-    module learns has to be a parameter or a buffer.
+    A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
+    it builds the network from its class. So a custom module has to keep all that it learns in
+    parameters and buffers.
 
     References
     ----------
@@ -231,52 +207,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     True
     """
 
-    _prefixes = (
-        "module",
-        "criterion",
-        "optimizer",
-        "iterator_train",
-        "iterator_valid",
-        "compile",
-        "callbacks",
-    )
+    _prefixes = PREFIXES
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
-    _example_shape: tuple[int, ...]
-    _example_dtype: str
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "module": "no_validation",
-        "strategy": [StrOptions(set(STRATEGIES))],
-        "variant": [StrOptions(set(VARIANTS))],
-        "hypergradient": [StrOptions(set(HYPERGRADIENTS))],
-        "inner_loss": [StrOptions(set(INNER_LOSSES)), callable],
-        "margin": [Interval(Real, 0, None, closed="neither")],
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "inner_lr": [None, Interval(Real, 0, None, closed="neither")],
-        "betas": ["array-like"],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "epoch_decay": [Interval(Real, 0, None, closed="left")],
-        "clip_value": [Interval(Real, 0, None, closed="neither")],
-        "milestones": ["array-like"],
-        "lr_decay": [Interval(Real, 0, 1, closed="right")],
-        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
-        "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
-        "n_members": [None, Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [None, list],
-        "device": [str],
-        "compile": ["boolean"],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "data_on_device": ["boolean", StrOptions({"auto"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    classes_: np.ndarray
+    _input_spec: InputSpec
+    _rng: np.random.RandomState
 
     def __init__(
         self,
@@ -378,21 +314,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
-            dataset: Any = self._check_fit_data(X, y, reset=previous is None)
+            module, dataset = self._read(X, y, reset=previous is None)
             self._rng = _new_rng(self.random_state)
-            callbacks: list[Any] = []
-            train_split = None
-            if self.early_stopping:
-                train, valid = self._split(labels_of(dataset))
-                train_split = predefined_split(Subset(dataset, valid.tolist()))
-                dataset = Subset(dataset, train.tolist())
-                stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
-                callbacks.append(("early_stopping", stop))
-            self._train(
-                dataset, previous, restart=True, callbacks=callbacks, train_split=train_split
-            )
-            if self.early_stopping and stop.best_epoch_:
-                self.best_score_ = float(stop.best_score_)
+            train, valid = self._split(dataset)
+            net = self._make_net(module, len(train), valid)
+            self._train(net, train, previous, restart=True)
         return self
 
     def partial_fit(
@@ -401,17 +327,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
     ) -> Self:
-        """Train for one more epoch, at the learning rates that the parameters say.
+        """Train for one more epoch, at the learning rates of the parameters.
 
-        Optimizer state and random numbers go on from the last call; milestones and
-        early stopping take no part. Feature statistics, bins and landmarks of the default
-        network are those of the first call, which had better hold a fair sample: a column
-        that is constant in it stays without effect.
+        Optimizer state and random numbers continue from the last call. Milestones and early
+        stopping have no effect. The default network learns feature statistics, bins and
+        landmarks in the first call, so it should be representative: a column that is
+        constant there is ignored for good.
 
         Parameters
         ----------
         X, y
-            As in :meth:`fit`; both classes must be present.
+            As in :meth:`fit`. Both classes must be present in each call.
         classes : array-like of shape (2,), optional
             The two labels; by default those of the first ``y``.
 
@@ -427,39 +353,37 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None)
-            dataset = self._check_fit_data(X, y, reset=previous is None, classes=classes)
+            module, dataset = self._read(X, y, reset=previous is None, classes=classes)
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            self._train(dataset, previous, epochs=1, milestones=())
+            net = self._make_net(module, len(dataset), milestones=())
+            self._train(net, dataset, previous, epochs=1)
         return self
 
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the logits, less ``offset_``.
+        """Return the scores: the logits minus ``offset_``.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
-            The labels that a Dataset may yield are not looked at.
+            Labels that a Dataset yields are ignored.
 
         Returns
         -------
         ndarray of shape (n,), float64
-            Larger for ``classes_[1]``; :meth:`predict` cuts at 0.
+            Positive where :meth:`predict` returns ``classes_[1]``.
 
         Raises
         ------
         ValueError
-            If X is not as in fit, or so far out of its range that scores overflow.
+            If X differs from X in fit in its columns, shape or kind of numbers, if it is not
+            finite, or if its values are so large that scores overflow.
+        TypeError
+            If X is a Dataset whose items hold no array or tensor of real numbers.
+        NotFittedError
+            Before :meth:`fit`; this is a ValueError too.
         """
-        dataset = self._check_new_data(X)
-        scores = self.net_.decision_function(dataset)
-        scores -= self.offset_
-        if not np.isfinite(scores).all():
-            rows = np.flatnonzero(~np.isfinite(scores))
-            raise ValueError(
-                f"the scores of {len(rows)} rows of X overflow, the first in row {rows[0]}: their "
-                "values are too far out of the range seen in fit."
-            )
-        return scores
+        dataset = self._read_new(X)
+        return Decision(self.offset_).scores(self.net_.decision_function(dataset))
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the sigmoid of :meth:`decision_function` as class probabilities.
@@ -472,11 +396,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         -------
         ndarray of shape (n, 2), float64
             Columns as in ``classes_``; rows sum to 1. Not calibrated.
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`.
         """
-        return probabilities(self.decision_function(X))
+        return Decision.probabilities(self.decision_function(X))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the label with the larger score.
+        """Return the labels: ``classes_[1]`` where the score is positive.
 
         Parameters
         ----------
@@ -484,17 +413,21 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n,), dtype of ``classes_``
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`.
         """
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
+        return Decision.labels(self.decision_function(X), self.classes_)
 
     def embed(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the features that the network has learnt, the input of its last layer.
+        """Return the learnt features, the input of the last layer of the network.
 
-        For linear probes, plots and nearest neighbours. They are what the module's method
-        ``embed(X)`` returns or, without one, the input of the :class:`torch.nn.Linear`
-        that runs last.
+        Useful for linear probes, plots and nearest neighbours. They are what the module's
+        method ``embed(X)`` returns or, without that method, the input of the
+        :class:`torch.nn.Linear` that runs last.
 
         Parameters
         ----------
@@ -506,8 +439,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
         Raises
         ------
-        ValueError
-            If X is not as in fit, or the module has neither.
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`; a ValueError, too, if the module has neither.
 
         Examples
         --------
@@ -518,13 +451,21 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         >>> clf.fit(X.reshape(-1, 1, 8, 8), y == 8).embed(X[:5].reshape(-1, 1, 8, 8)).shape
         (5, 16)
         """
-        dataset = self._check_new_data(X)
+        dataset = self._read_new(X)
         return self.net_.embed(dataset)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        # what callbacks learn may be on a device, or refer to the optimizer
-        return state | {"callbacks": clone(self.callbacks, safe=False)}
+        # the fitted state of callbacks may be on a device, or refer to the optimizer
+        state = super().__getstate__() | {"callbacks": clone(self.callbacks, safe=False)}
+        if "_input_spec" in state:
+            # as plain values, skops does not have to trust this type
+            state["_input_spec"] = astuple(self._input_spec)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_input_spec" in state:
+            self._input_spec = InputSpec(*state["_input_spec"])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -534,6 +475,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
+        """Restore the attributes if anything raises, an interrupt included."""
         before = dict(vars(self))
         try:
             yield
@@ -542,278 +484,118 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             raise
 
     def _check_parameters(self) -> None:
-        module = self.module
-        is_class = isinstance(module, type) and issubclass(module, nn.Module)
-        if not (module is None or is_class or isinstance(module, nn.Module)):
-            raise TypeError(
-                f"module must be an nn.Module subclass, an instance of one or None, got {module!r}."
-            )
         self._validate_params()
-        # here as well as in the optimizer, which strategies other than the composition set up
-        check_composition(self.variant, self.inner_steps, self.hypergradient)
-        if isinstance(module, nn.Module) and self._prefixed("module"):
-            raise ValueError(
-                f"module is an instance, so that {', '.join(self._prefixed('module'))} "
-                "(prefixed with module__) cannot be set; pass the class instead."
-            )
-        for callback in self.callbacks or ():
-            kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
-            kind = kind if isinstance(kind, type) else type(kind)
-            if not issubclass(kind, Callback):
-                raise TypeError(
-                    "callbacks must be a list of skorch callbacks, alone or in pairs of a name and "
-                    f"a callback; got {callback!r}."
-                )
-        for prefix, (target, reserved) in _PREFIX_TARGETS.items():
-            self._check_prefixed(prefix, target, reserved)
+        check_parameters(self.get_params(deep=False))
 
-    def _check_prefixed(self, prefix: str, target: Any, reserved: set[str]) -> None:
-        accepted = accepted_parameters(target)
-        for name in self._prefixed(prefix):
-            if name in reserved or (accepted is not None and name not in accepted):
-                allowed = sorted((accepted or set()) - reserved)
-                raise ValueError(
-                    f"{prefix}__{name} is not a parameter of {target.__name__} that can be "
-                    f"set; allowed are {', '.join(allowed) or 'none'}."
-                )
+    def _read(
+        self, X: Any, y: Any, *, reset: bool, classes: ArrayLike | None = None
+    ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
+        """Return the module and the dataset to train on, after all checks of X and y.
 
-    def _resolve_module(self, example_shape: tuple[int, ...]) -> type[nn.Module] | nn.Module:
-        """Return the module for examples of a shape, and check the parameters for it."""
-        module = self.module
-        if module is None:
-            module = default_module(example_shape)
-        if isinstance(module, nn.Module):
-            accepted: set[str] | None = set()
-        else:
-            accepted = accepted_parameters(module)
-            reserved = set(_SIZE_PARAMETERS.values()) if self.module is None else set()
-            self._check_prefixed("module", module, {"n_members"} | reserved)
-        if self.n_members is not None and accepted is not None and "n_members" not in accepted:
-            raise ValueError(
-                f"n_members={self.n_members!r} needs a module class with a parameter of that "
-                f"name, got {module!r}; leave it None."
-            )
-        return module
-
-    def _check_callback_names(self, net: CompositionalAUCNet) -> None:
-        # skorch passes over parameters of callbacks that it does not know
-        names = {name for name, _ in net._uniquely_named_callbacks()}
-        for parameter in self._prefixed("callbacks"):
-            if parameter.partition("__")[0] not in names:
-                raise ValueError(
-                    f"callbacks__{parameter} names no callback; there are {sorted(names)}."
-                )
-
-    def _check_X(self, X: ArrayLike, y: Any = "no_validation", *, reset: bool = False) -> Any:
-        if isinstance(X, Tensor):
-            X = X.numpy(force=True)
-        elif isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 1) > 1:
-            X = np.asarray(X)
-        is_table = getattr(X, "ndim", 2) == 2
-        options: dict[str, Any] = {
-            # the first is what other numbers become
-            "dtype": np.float32 if is_table else [np.float32, np.uint8],
-            "order": "C",
-            "allow_nd": True,
-            "reset": reset,
-        }
-        refuse_dates(X)
-        try:
-            # a float64 too large for float32 becomes infinity, which is an error of its own
-            with np.errstate(over="ignore"):
-                return validate_data(self, X, y, **options)
-        except (TypeError, ValueError) as error:
-            columns = unusable_columns(X)
-            if not columns:
-                raise
-            message = f"{error}\nColumns that are not finite numbers: {columns}."
-            raise type(error)(message) from error
-
-    def _check_fit_data(
-        self,
-        X: ArrayLike | Dataset[Any],
-        y: ArrayLike | None,
-        *,
-        reset: bool,
-        classes: ArrayLike | None = None,
-    ) -> InMemoryDataset | ExampleDataset:
-        if isinstance(X, Dataset):
-            # reading may be random, and is done again in training
-            with forked_rng(resolve_device(self.device)):
-                example: Any = first_example(X)
-                self._resolve_module(tuple(example.shape))
-                labels = self._labels_beside(X, y)
-        else:
-            data, labels = self._check_X(X, y, reset=reset)
-            example = data[0]
-            self._resolve_module(example.shape)
-        self._check_example(example, reset=reset)
-        named = {} if classes is None else {"classes": two_classes(classes)}
-        named["y"] = two_classes(labels)
-        if reset:
-            self.classes_ = next(iter(named.values()))
-        for name, values in named.items():
-            unknown = set(values) - set(self.classes_)
-            if unknown:
-                raise ValueError(
-                    f"{name} holds {np.sort(list(unknown)).tolist()}, the classes are "
-                    f"{self.classes_.tolist()}."
-                )
-        targets = (labels == self.classes_[1]).astype(np.float32)
-        if isinstance(X, Dataset):
-            return ExampleDataset(X, targets, (self._example_shape, self._example_dtype))
-        return InMemoryDataset(data, targets)
-
-    def _check_new_data(self, X: ArrayLike | Dataset[Any]) -> InMemoryDataset | ExampleDataset:
-        check_is_fitted(self)
-        if isinstance(X, Dataset):
-            example = first_example(X)
-            self._check_example(example)
-            nothing = np.zeros(len(X), dtype=np.float32)  # type: ignore[arg-type]
-            return ExampleDataset(X, nothing, kind_of(example))
-        data = self._check_X(X)
-        self._check_example(data[0])
-        return InMemoryDataset(data)
-
-    def _check_example(self, example: np.ndarray | Tensor, *, reset: bool = False) -> None:
-        """Check that examples are as in fit or, to reset, keep what they are like."""
-        shape, dtype = kind_of(example)
+        With ``reset``, the spec of X and the classes are learnt; otherwise they have to match
+        those of the previous fit.
+        """
+        parameters = self.get_params(deep=False)
+        if not isinstance(X, Dataset):
+            X, y = self._validate(X, y, reset=reset)
+        # a Dataset may draw random numbers, and training reads it again
+        with forked_rng(resolve_device(self.device)):
+            spec = InputSpec.of(X)
+            module = module_for(self.module, spec.shape)
+            check_module_parameters(parameters, module)
+            if isinstance(X, Dataset):
+                y = dataset_labels(X, y, **of_prefix(parameters, "iterator_train"))
         if not reset:
-            check_examples(shape, dtype, self._example_shape, self._example_dtype)
-            return
-        self._example_shape, self._example_dtype = shape, dtype
-        if isinstance(example, Tensor):
-            # of a Dataset: an array has been through scikit-learn's checks, which set these
-            self.n_features_in_ = shape[0]
+            self._input_spec.check(spec)
+        elif isinstance(X, Dataset):
+            # for arrays, validate_data has done this
+            self.n_features_in_ = spec.shape[0]
             self.__dict__.pop("feature_names_in_", None)
+        self._input_spec = spec
+        known = None if reset else self.classes_
+        self.classes_, targets = encode_labels(y, classes=classes, known=known)
+        return module, spec.dataset(X, targets)
 
-    def _labels_beside(self, X: Dataset[Any], y: ArrayLike | None) -> np.ndarray:
-        """Return the labels of a Dataset, reading it where they were not passed."""
-        if y is None:
-            return read_labels(X, **self._prefixed("iterator_train"))
-        labels = column_or_1d(y)
-        if len(labels) != len(X):  # type: ignore[arg-type]
-            raise ValueError(
-                f"y has {len(labels)} labels, the Dataset has {len(X)} examples."  # type: ignore[arg-type]
-            )
-        return labels
+    def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
+        """Return data to score as a dataset, after checking it against fit."""
+        check_is_fitted(self)
+        if not isinstance(X, Dataset):
+            X = self._validate(X)
+        spec = InputSpec.of(X)
+        self._input_spec.check(spec)
+        return spec.dataset(X)
 
-    def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split indices class by class, so that both parts hold both classes."""
-        train, valid = [], []
-        for target, label in enumerate(self.classes_.tolist()):
-            members = self._rng.permutation(np.flatnonzero(targets == target))
-            if len(members) < 2:
-                raise ValueError(
-                    f"early_stopping needs at least 2 examples of each class, got {len(members)} "
-                    f"of {label!r}."
-                )
-            n_valid = min(max(round(self.validation_fraction * len(members)), 1), len(members) - 1)
-            valid.append(members[:n_valid])
-            train.append(members[n_valid:])
-        return np.sort(np.concatenate(train)), np.sort(np.concatenate(valid))
+    def _validate(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Any:
+        """Return X, and y if given, as arrays that passed scikit-learn's checks."""
+        X = as_array_like(X)
+        with naming_columns(X):
+            return validate_data(self, X, y, reset=reset, **check_options(X))
+
+    def _split(self, dataset: Any) -> tuple[Any, Any]:
+        """Return training and validation data; without early stopping, all data and None."""
+        if not self.early_stopping:
+            return dataset, None
+        train, valid = split_by_class(
+            labels_of(dataset), self.validation_fraction, self.classes_, self._rng
+        )
+        return Subset(dataset, train.tolist()), Subset(dataset, valid.tolist())
 
     def _make_net(
         self,
-        dataset: Any,
-        *,
-        callbacks: Sequence[Any] = (),
-        train_split: Any = None,
-        milestones: Sequence[float] | None = None,
+        module: type[nn.Module] | nn.Module,
+        n_rows: int,
+        valid: Any = None,
+        **changes: Any,
     ) -> CompositionalAUCNet:
-        shape = self._example_shape
-        module = self._resolve_module(shape)
-        parameters: dict[str, Any] = {
-            "criterion__margin": self.margin,
-            "criterion__inner_loss": self.inner_loss,
-            "iterator_valid__batch_size": inference_batch_size(shape),
-            "optimizer__variant": self.variant,
-            "optimizer__hypergradient": self.hypergradient,
-            "optimizer__inner_steps": self.inner_steps,
-            "optimizer__inner_lr": self.inner_lr,
-            "optimizer__betas": tuple(self.betas),
-            "optimizer__weight_decay": self.weight_decay,
-            "optimizer__epoch_decay": self.epoch_decay,
-            "optimizer__clip_value": self.clip_value,
-        }
-        if self.n_members is not None:
-            parameters["module__n_members"] = int(self.n_members)
-        accepted = accepted_parameters(module) if isinstance(module, type) else set()
-        size = _SIZE_PARAMETERS.get(len(shape))
-        if size is not None and accepted is not None and size in accepted:
-            parameters[f"module__{size}"] = shape[0]
-        for prefix in self._prefixes:
-            parameters |= {f"{prefix}__{k}": v for k, v in self._prefixed(prefix).items()}
-        batch_size, max_epochs = self._training_length(len(dataset))
-        bar = [("progress_bar", ProgressBar())] if self.verbose > 1 else []
+        """Return a net with the parameters of the estimator, updated with ``changes``."""
+        parameters = self.get_params(deep=False) | changes
+        callbacks = list(self.callbacks or ())
+        if valid is not None:
+            stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
+            callbacks.append(("early_stopping", stop))
+        if self.verbose > 1:
+            callbacks.append(("progress_bar", ProgressBar()))
         return CompositionalAUCNet(
             copy.deepcopy(module),
-            strategy=self.strategy,
-            sampling_rate=self.sampling_rate,
-            milestones=self.milestones if milestones is None else milestones,
-            lr_decay=self.lr_decay,
-            lr=self.lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            callbacks=[*(self.callbacks or []), *callbacks, *bar],
-            train_split=train_split,
-            device=resolve_device(self.device),
-            compile=self.compile,
-            precision=self.precision,
-            data_on_device=self.data_on_device,
-            verbose=int(self.verbose),
+            callbacks=callbacks,
+            train_split=None if valid is None else predefined_split(valid),
             random_state=int(self._rng.randint(_SEED_BOUND)),
-            **parameters,
+            **net_parameters(parameters, module, self._input_spec.shape, n_rows),
         )
-
-    def _training_length(self, n: int) -> tuple[int, int]:
-        """Return the batch size and the epochs for n examples."""
-        batch_size, max_epochs = self.batch_size, self.max_epochs
-        if isinstance(batch_size, str):
-            least, most_of_table, most = _AUTO_BATCH_SIZES
-            is_table = len(self._example_shape) == 1
-            most = most_of_table if is_table else most
-            batch_size = int(np.clip(n // _BATCHES_OF_MUCH_DATA, least, most))
-        if isinstance(max_epochs, str):
-            n_batches = -(-n // batch_size)
-            max_epochs = max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches))
-        return batch_size, max_epochs
 
     def _train(
         self,
+        net: CompositionalAUCNet,
         dataset: Any,
         previous: CompositionalAUCNet | None,
         *,
         restart: bool = False,
         epochs: int | None = None,
-        **parameters: Any,
     ) -> None:
-        """Train a new net, from the weights of a previous one if there is one, and keep it."""
-        net = self._make_net(dataset, **parameters)
+        """Train the net, from the state of the previous one if given, and set the attributes."""
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
-            self._check_callback_names(net)
+            check_callback_names(self.get_params(deep=False), net)
             if previous is not None:
                 net.continue_from(previous, restart=restart)
             elif hasattr(net.module_, "fit_statistics"):
-                is_ours = type(net.module_) is TabularMLP
-                sample = sample_for_statistics(dataset, copy=not is_ours)
+                # the default network does not write to its input
+                sample = sample_for_statistics(dataset, copy=self.module is not None)
                 net.module_.fit_statistics(*sample)
             net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-            offset = _middle_logit(net, dataset)
-        net.train_split = None  # it holds the validation data
-        self.__dict__.pop("best_score_", None)
-        if not np.isfinite(offset):
-            raise DivergenceError(
-                "the scores of the training data overflow: X has values too large for float32."
-            )
-        self.offset_ = offset
+            decision = Decision.learn(net.decision_function, dataset)
+        net.train_split = None  # drops the validation data
         self.net_ = net
+        self.offset_ = decision.offset
         self.n_iter_ = len(net.history)
         self.history_ = _history_arrays(net.history)
+        self.__dict__.pop("best_score_", None)
+        stop = dict(net.callbacks_).get("early_stopping")
+        if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
+            self.best_score_ = float(stop.best_score_)
 
 
-# scikit-learn sets every name of the signature, and "prefixed" is not a name to set
+# scikit-learn takes every name in the signature for a parameter, and "prefixed" is none
 CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCClassifier).replace(
     parameters=[
         parameter
@@ -826,17 +608,6 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCCla
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def _middle_logit(net: CompositionalAUCNet, dataset: Any) -> float:
-    targets = labels_of(dataset)
-    means = []
-    for target in (0, 1):
-        members = np.flatnonzero(targets == target)
-        members = members[:: -(-len(members) // _OFFSET_ROWS)]
-        means.append(expit(net.decision_function(Subset(dataset, members.tolist()))).mean())
-    tiny = np.finfo(np.float64).eps
-    return float(logit(np.clip(np.mean(means), tiny, 1 - tiny)))
 
 
 def _history_arrays(history: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:

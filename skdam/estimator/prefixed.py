@@ -5,12 +5,29 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 
-class PrefixedParametersMixin:
-    """Keep keyword parameters such as ``module__dropout`` beside the named ones.
+def of_prefix(parameters: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the parameters that have a prefix, by their names without it.
 
-    A prefixed parameter is an attribute of that name. It takes part in ``get_params``,
-    ``set_params``, ``clone``, ``repr`` and so in every search over parameters. Comes
-    before :class:`sklearn.base.BaseEstimator` among the bases.
+    Examples
+    --------
+    >>> of_prefix({"lr": 0.1, "module__dropout": 0.2}, "module")
+    {'dropout': 0.2}
+    """
+    start = f"{prefix}__"
+    return {
+        name.removeprefix(start): value
+        for name, value in parameters.items()
+        if name.startswith(start)
+    }
+
+
+class PrefixedParametersMixin:
+    """Accept keyword parameters such as ``module__dropout`` in addition to the named ones.
+
+    A prefixed parameter is an attribute of that name. ``get_params``, ``set_params``,
+    ``clone`` and ``repr`` know it, and so do searches over parameters. List this class before
+    :class:`sklearn.base.BaseEstimator` among the bases, name the prefixes in ``_prefixes``, and
+    pass what ``__init__`` collects in ``**prefixed`` to :meth:`_store_prefixed`.
     """
 
     _prefixes: ClassVar[tuple[str, ...]]
@@ -53,6 +70,7 @@ class PrefixedParametersMixin:
         return self
 
     def _store_prefixed(self, prefixed: dict[str, Any]) -> None:
+        """Keep the prefixed parameters; raise TypeError for a name without a known prefix."""
         for name in prefixed:
             if not self._is_prefixed(name):
                 raise TypeError(
@@ -60,15 +78,6 @@ class PrefixedParametersMixin:
                     f"takes parameters prefixed with {', '.join(f'{p}__' for p in self._prefixes)}."
                 )
         vars(self).update(prefixed)
-
-    def _prefixed(self, prefix: str) -> dict[str, Any]:
-        """Return the parameters of one prefix, without it."""
-        start = f"{prefix}__"
-        return {
-            name.removeprefix(start): value
-            for name, value in vars(self).items()
-            if name.startswith(start)
-        }
 
     def _is_prefixed(self, name: str) -> bool:
         prefix, separator, rest = name.partition("__")

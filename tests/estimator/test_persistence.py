@@ -1,3 +1,5 @@
+"""Pickle, joblib, deepcopy, skops and clone."""
+
 import copy
 import io
 import pickle
@@ -31,7 +33,7 @@ TRUSTED_EARLY_STOPPING = "skdam.callbacks.EarlyStoppingAUC"
 
 
 class Convolution(nn.Module):
-    """A module with batch normalisation, which has state beside its weights."""
+    """A module with batch normalisation, which has buffers besides its weights."""
 
     def __init__(self, channels=3):
         super().__init__()
@@ -47,11 +49,6 @@ class Convolution(nn.Module):
 class Loud(Callback):
     def on_epoch_end(self, net, **kwargs):
         self.epochs_ = len(net.history)
-
-
-def fitted(toy, **parameters):
-    defaults = {"max_epochs": 3, "random_state": 0}
-    return CompositionalAUCClassifier(**(defaults | parameters)).fit(*toy)
 
 
 def through_joblib(estimator):
@@ -83,9 +80,9 @@ WAYS = {
     ],
     ids=str,
 )
-def test_reloaded_models_predict_and_train_on_bit_for_bit(toy, way, parameters):
+def test_reloaded_models_predict_and_continue_training_bit_for_bit(toy, way, parameters, make):
     X, y = toy
-    clf = fitted(toy, **parameters)
+    clf = make(**parameters).fit(*toy)
     before = torch.get_rng_state()
     other = WAYS[way](clf)
     assert torch.equal(torch.get_rng_state(), before)
@@ -97,26 +94,26 @@ def test_reloaded_models_predict_and_train_on_bit_for_bit(toy, way, parameters):
     np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
 
 
-def test_a_copy_is_independent(toy):
+def test_a_copy_is_independent(toy, make):
     X, y = toy
-    clf = fitted(toy)
+    clf = make().fit(*toy)
     scores = clf.decision_function(X)
     copy.deepcopy(clf).partial_fit(X, y)
     np.testing.assert_array_equal(clf.decision_function(X), scores)
 
 
-def test_clone_is_unfitted_and_equal_in_parameters(toy):
-    clf = fitted(toy, module__dropout=0.1)
+def test_clone_is_unfitted_and_equal_in_parameters(toy, make):
+    clf = make(module__dropout=0.1).fit(*toy)
     other = clone(clf)
     assert other.get_params() == clf.get_params()
     assert not hasattr(other, "net_")
 
 
-def test_the_data_is_not_saved_with_the_model(toy):
+def test_the_data_is_not_saved_with_the_model(toy, make):
     X, y = toy
     many = np.tile(X, (100, 1)), np.tile(y, 100)
-    small = len(pickle.dumps(fitted(toy, early_stopping=True)))
-    large = len(pickle.dumps(fitted(many, early_stopping=True)))
+    small = len(pickle.dumps(make(early_stopping=True).fit(*toy)))
+    large = len(pickle.dumps(make(early_stopping=True).fit(*many)))
     assert large - small < 10_000 < many[0].nbytes
 
 
@@ -139,9 +136,9 @@ def test_a_pipeline_reloads_in_a_new_process(tmp_path, cancer):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_skops_needs_the_documented_types_only(toy, early_stopping):
+def test_skops_needs_the_documented_types_only(toy, early_stopping, make):
     X, y = toy
-    clf = fitted(toy, early_stopping=early_stopping)
+    clf = make(early_stopping=early_stopping).fit(*toy)
     data = skops.io.dumps(clf)
     trusted = sorted([*TRUSTED, TRUSTED_EARLY_STOPPING] if early_stopping else TRUSTED)
     assert sorted(skops.io.get_untrusted_types(data=data)) == trusted
@@ -152,23 +149,23 @@ def test_skops_needs_the_documented_types_only(toy, early_stopping):
     np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
 
 
-def test_the_block_of_tensors_is_read_by_the_restricted_unpickler(toy, monkeypatch):
-    """Else a file that skops takes for safe could run code."""
-    state = fitted(toy).net_.__getstate__()
+def test_the_block_of_tensors_is_read_by_the_restricted_unpickler(toy, monkeypatch, make):
+    """Otherwise a file that skops considers safe could run code."""
+    state = make().fit(*toy).net_.__getstate__()
     evil = io.BytesIO()
     torch.save({"module": nn.Linear(1, 1)}, evil)
     state["fitted"]["training_state"] = evil.getvalue()
-    net = object.__new__(type(fitted(toy).net_))
+    net = object.__new__(type(make().fit(*toy).net_))
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         net.__setstate__(state)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a host without CUDA")
 @pytest.mark.parametrize("device", ["auto", "cuda", "cuda:3"])
-def test_a_model_of_a_cuda_host_loads_on_a_host_without(toy, monkeypatch, device):
-    """The file is one that a CUDA host writes: its tensors are tagged with a CUDA device."""
+def test_a_model_saved_with_cuda_loads_without_cuda(toy, monkeypatch, device, make):
+    """Tag the tensors of the file with a CUDA device, as a host with CUDA does."""
     X, y = toy
-    clf = fitted(toy)
+    clf = make().fit(*toy)
     scores = clf.decision_function(X)
     clf.set_params(device=device)
     clf.net_.device = "cuda:3" if device == "cuda:3" else "cuda"
@@ -206,18 +203,18 @@ def block_of(data):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_cuda_and_back(toy):
+def test_a_model_on_cuda_reloads_there_and_is_reproducible(toy, make):
     X, y = toy
-    clf = fitted(toy, device="cuda")
+    clf = make(device="cuda").fit(*toy)
     other = pickle.loads(pickle.dumps(clf))
     assert other.net_.device == "cuda"
     np.testing.assert_array_equal(other.decision_function(X), clf.decision_function(X))
-    again = fitted(toy, device="cuda")
+    again = make(device="cuda").fit(*toy)
     np.testing.assert_allclose(again.decision_function(X), clf.decision_function(X), atol=1e-4)
 
 
-def test_callbacks_with_functions_of_a_module_pickle(toy):
-    clf = fitted(toy, callbacks=[EpochScoring(count, on_train=True, name="count")])
+def test_models_with_scoring_callbacks_can_be_pickled(toy, make):
+    clf = make(callbacks=[EpochScoring(count, on_train=True, name="count")]).fit(*toy)
     assert WAYS["pickle"](clf).history_["count"].tolist() == [1.0, 1.0, 1.0]
 
 

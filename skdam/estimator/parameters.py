@@ -1,0 +1,271 @@
+"""Which part takes which parameter, and the checks of parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from skorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skdam._device import resolve_device
+from skdam.data.batches import inference_batch_size
+from skdam.estimator.defaults import training_length
+from skdam.estimator.prefixed import of_prefix
+from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
+from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
+from skdam.training.net import PRECISIONS, STRATEGIES, CompositionalAUCNet
+
+CONSTRAINTS: dict[str, Any] = {
+    "module": "no_validation",
+    "strategy": [StrOptions(set(STRATEGIES))],
+    "variant": [StrOptions(set(VARIANTS))],
+    "hypergradient": [StrOptions(set(HYPERGRADIENTS))],
+    "inner_loss": [StrOptions(set(INNER_LOSSES)), callable],
+    "margin": [Interval(Real, 0, None, closed="neither")],
+    "inner_steps": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "inner_lr": [None, Interval(Real, 0, None, closed="neither")],
+    "betas": ["array-like"],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "epoch_decay": [Interval(Real, 0, None, closed="left")],
+    "clip_value": [Interval(Real, 0, None, closed="neither")],
+    "milestones": ["array-like"],
+    "lr_decay": [Interval(Real, 0, 1, closed="right")],
+    "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+    "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
+    "n_members": [None, Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "warm_start": ["boolean"],
+    "callbacks": [None, list],
+    "device": [str],
+    "compile": ["boolean"],
+    "precision": [StrOptions(set(PRECISIONS))],
+    "data_on_device": ["boolean", StrOptions({"auto"})],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+PREFIXES = (
+    "module",
+    "criterion",
+    "optimizer",
+    "iterator_train",
+    "iterator_valid",
+    "compile",
+    "callbacks",
+)
+
+# parameters that the net takes as they are, and those that it hands to a part
+_OF_THE_NET = (
+    "strategy",
+    "sampling_rate",
+    "milestones",
+    "lr_decay",
+    "lr",
+    "compile",
+    "precision",
+    "data_on_device",
+)
+_OF_THE_CRITERION = ("margin", "inner_loss")
+_OF_THE_OPTIMIZER = (
+    "variant",
+    "hypergradient",
+    "inner_steps",
+    "inner_lr",
+    "weight_decay",
+    "epoch_decay",
+    "clip_value",
+)
+
+# what takes the parameters of a prefix, and those that the estimator sets itself
+_RESERVED_BY_LOADERS = {
+    "dataset",
+    "batch_sampler",
+    "sampler",
+    "shuffle",
+    "drop_last",
+    "generator",
+}
+_PARTS: dict[str, tuple[Callable[..., Any], set[str]]] = {
+    "criterion": (CompositionalAUCLoss, {"n_members"}),
+    "optimizer": (PDSCA, {"params", "loss", "pretraining"}),
+    "iterator_train": (DataLoader, _RESERVED_BY_LOADERS),
+    "iterator_valid": (DataLoader, _RESERVED_BY_LOADERS),
+    "compile": (torch.compile, {"model", "fullgraph", "disable"}),
+}
+
+# how a module class names the size of its input, by the axes of an example
+_SIZE_NAMES = {1: "n_features", 3: "in_channels"}
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Check what can be checked without data and goes beyond :data:`CONSTRAINTS`.
+
+    Parameters
+    ----------
+    parameters : dict
+        All parameters of the estimator by name, the prefixed ones included. Each one
+        satisfies its constraint.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the module is no module, if parameters of the composition contradict each other,
+        if a callback is none, or if a part does not take a prefixed parameter.
+    """
+    module = parameters["module"]
+    is_class = isinstance(module, type) and issubclass(module, nn.Module)
+    if not (module is None or is_class or isinstance(module, nn.Module)):
+        raise TypeError(
+            f"module must be an nn.Module subclass, an instance of one or None, got {module!r}."
+        )
+    # the optimizer checks this too, but not with every strategy
+    check_composition(parameters["variant"], parameters["inner_steps"], parameters["hypergradient"])
+    if isinstance(module, nn.Module) and (of_module := of_prefix(parameters, "module")):
+        raise ValueError(
+            f"module is an instance, so that {', '.join(of_module)} "
+            "(prefixed with module__) cannot be set; pass the class instead."
+        )
+    for callback in parameters["callbacks"] or ():
+        _check_callback(callback)
+    for prefix, (part, reserved) in _PARTS.items():
+        _check_prefixed(parameters, prefix, part, reserved)
+
+
+def check_module_parameters(
+    parameters: dict[str, Any], module: type[nn.Module] | nn.Module
+) -> None:
+    """Check the parameters of the module, which the shape of X may have chosen.
+
+    Parameters
+    ----------
+    parameters : dict
+        All parameters of the estimator by name.
+    module : nn.Module class or instance
+        The module in use.
+
+    Raises
+    ------
+    ValueError
+        If the module does not take ``n_members`` or a ``module__...`` parameter.
+    """
+    if isinstance(module, nn.Module):
+        accepted: set[str] | None = set()
+    else:
+        accepted = parameter_names(module)
+        is_default = parameters["module"] is None
+        reserved = {"n_members", *(_SIZE_NAMES.values() if is_default else ())}
+        _check_prefixed(parameters, "module", module, reserved)
+    n_members = parameters["n_members"]
+    if n_members is not None and accepted is not None and "n_members" not in accepted:
+        raise ValueError(
+            f"n_members={n_members!r} needs a module class with a parameter of that "
+            f"name, got {module!r}; leave it None."
+        )
+
+
+def check_callback_names(parameters: dict[str, Any], net: CompositionalAUCNet) -> None:
+    """Raise ValueError if a ``callbacks__...`` parameter names no callback of the net.
+
+    skorch ignores those that it does not know.
+    """
+    names = {name for name, _ in net._uniquely_named_callbacks()}
+    for parameter in of_prefix(parameters, "callbacks"):
+        if parameter.partition("__")[0] not in names:
+            raise ValueError(
+                f"callbacks__{parameter} names no callback; there are {sorted(names)}."
+            )
+
+
+def net_parameters(
+    parameters: dict[str, Any],
+    module: type[nn.Module] | nn.Module,
+    example_shape: tuple[int, ...],
+    n_rows: int,
+) -> dict[str, Any]:
+    """Return the keyword parameters of the net, those of its parts with their prefix.
+
+    Parameters
+    ----------
+    parameters : dict
+        All parameters of the estimator by name.
+    module : nn.Module class or instance
+        The module in use.
+    example_shape : tuple of int
+    n_rows : int
+        Examples to train on.
+
+    Returns
+    -------
+    dict
+        A prefixed parameter of the user overrides what is derived from the others.
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown or absent.
+    """
+    batch_size, max_epochs = training_length(
+        parameters["batch_size"], parameters["max_epochs"], n_rows, example_shape
+    )
+    derived = {name: parameters[name] for name in _OF_THE_NET}
+    derived |= {f"criterion__{name}": parameters[name] for name in _OF_THE_CRITERION}
+    derived |= {f"optimizer__{name}": parameters[name] for name in _OF_THE_OPTIMIZER}
+    derived |= {
+        "optimizer__betas": tuple(parameters["betas"]),
+        "iterator_valid__batch_size": inference_batch_size(example_shape),
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "device": resolve_device(parameters["device"]),
+        "verbose": int(parameters["verbose"]),
+    }
+    if parameters["n_members"] is not None:
+        derived["module__n_members"] = int(parameters["n_members"])
+    accepted = parameter_names(module) if isinstance(module, type) else set()
+    size = _SIZE_NAMES.get(len(example_shape))
+    if size is not None and accepted is not None and size in accepted:
+        derived[f"module__{size}"] = example_shape[0]
+    for prefix in PREFIXES:
+        derived |= {f"{prefix}__{k}": v for k, v in of_prefix(parameters, prefix).items()}
+    return derived
+
+
+def parameter_names(function: Callable[..., Any]) -> set[str] | None:
+    """Return the names of the parameters of a function, None if it takes any keyword."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+def _check_callback(callback: Any) -> None:
+    kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
+    kind = kind if isinstance(kind, type) else type(kind)
+    if not issubclass(kind, Callback):
+        raise TypeError(
+            "callbacks must be a list of skorch callbacks or of pairs (name, callback), "
+            f"got {callback!r}."
+        )
+
+
+def _check_prefixed(
+    parameters: dict[str, Any], prefix: str, part: Callable[..., Any], reserved: set[str]
+) -> None:
+    accepted = parameter_names(part)
+    for name in of_prefix(parameters, prefix):
+        if name in reserved or (accepted is not None and name not in accepted):
+            allowed = sorted((accepted or set()) - reserved)
+            raise ValueError(
+                f"{prefix}__{name} is not a parameter of {part.__name__} that can be "
+                f"set; allowed are {', '.join(allowed) or 'none'}."
+            )

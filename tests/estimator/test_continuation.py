@@ -1,0 +1,79 @@
+"""Training that continues: warm start and partial fit."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+
+def test_warm_start_continues_from_the_weights(toy, make):
+    cold = make(max_epochs=20).fit(*toy)
+    warm = clone(cold).set_params(warm_start=True).fit(*toy)
+    scores = warm.decision_function(toy[0])
+    np.testing.assert_array_equal(scores, cold.decision_function(toy[0]))
+    warm.set_params(lr=1e-12).fit(*toy)
+    assert warm.n_iter_ == 40
+    np.testing.assert_allclose(warm.decision_function(toy[0]), scores, atol=1e-6)
+    assert warm.history_["inner_loss"][-1] < warm.history_["inner_loss"][0]
+    assert cold.fit(*toy).n_iter_ == 20
+
+
+def test_warm_start_needs_the_same_columns_classes_and_network(toy, make):
+    X, y = toy
+    clf = make(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="3 features"):
+        clf.fit(X[:, :3], y)
+    with pytest.raises(ValueError, match=r"y holds \[2.0\]"):
+        clf.fit(X, y * 2)
+    with pytest.raises(ValueError, match="the network is another one than in the last fit"):
+        clf.set_params(module__hidden_layer_sizes=(3,)).fit(X, y)
+
+
+def test_dropout_may_change_between_fits(toy, make):
+    clf = make(warm_start=True).fit(*toy)
+    assert clf.set_params(module__dropout=0.5).fit(*toy).n_iter_ == 6
+
+
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+def test_partial_fit_continues_training(toy, variant, make):
+    clf = make(variant=variant, batch_size=100)
+    losses = []
+    for _ in range(30):
+        losses.append(clf.partial_fit(*toy).history_["outer_loss"][-1])
+    assert clf.n_iter_ == 30
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert clf.net_.optimizer_.state_dict()["schedule"]["steps"] == 30 * 2 * (
+        2 if variant == "lookahead" else 1
+    )
+    again = make(variant=variant, batch_size=100)
+    for _ in range(30):
+        again.partial_fit(*toy)
+    np.testing.assert_array_equal(again.decision_function(toy[0]), clf.decision_function(toy[0]))
+
+
+def test_partial_fit_checks_classes_and_drops_the_best_score(toy, make):
+    clf = make(early_stopping=True).fit(*toy)
+    with pytest.raises(ValueError, match=r"classes holds \[5\], the classes are"):
+        clf.partial_fit(*toy, classes=[0, 5])
+    assert not hasattr(clf.partial_fit(*toy), "best_score_")
+
+
+def test_partial_fit_takes_the_learning_rates_from_the_parameters(toy, make):
+    clf = make().partial_fit(*toy)
+    scores = clf.net_.decision_function(toy[0])
+    # the inner points are averages of weights: without averaging, no rate means no change
+    clf.set_params(lr=1e-12, betas=(1, 1)).partial_fit(*toy)
+    np.testing.assert_allclose(clf.net_.decision_function(toy[0]), scores, atol=1e-6)
+
+
+def test_partial_fit_switches_between_two_stages(toy, make):
+    clf = make(strategy="two-stage", max_epochs=4)
+    for _ in range(4):
+        clf.partial_fit(*toy)
+    gaps = np.isnan(clf.history_["inner_loss"])
+    np.testing.assert_array_equal(gaps, [False, False, True, True])
+
+
+def test_partial_fit_with_another_strategy_starts_a_new_schedule(toy, make):
+    clf = make(strategy="cross-entropy").partial_fit(*toy)
+    clf.set_params(strategy="auc").partial_fit(*toy)
+    np.testing.assert_array_equal(np.isnan(clf.history_["outer_loss"]), [True, False])

@@ -1,0 +1,69 @@
+"""Early stopping on a validation split."""
+
+import numpy as np
+import pytest
+from skorch.callbacks import Callback, EarlyStopping
+
+from skdam.data.examples import labels_of
+
+
+def test_early_stopping_keeps_the_best_weights(toy, make):
+    clf = make(
+        early_stopping=True, max_epochs=100, n_iter_no_change=4, validation_fraction=0.3, lr=0.3
+    ).fit(*toy)
+    aucs = clf.history_["valid_roc_auc"]
+    best = int(np.argmax(aucs))
+    assert clf.best_score_ == aucs[best]
+    assert clf.n_iter_ == len(aucs) < 100
+    short = make(
+        early_stopping=True, max_epochs=best + 1, validation_fraction=0.3, lr=0.3, milestones=()
+    )
+    assert best + 1 < 50  # before the first milestone, so that the shorter run is the same
+    short.fit(*toy)
+    np.testing.assert_array_equal(short.decision_function(toy[0]), clf.decision_function(toy[0]))
+
+
+def test_early_stopping_counts_only_improvements_of_tol(toy, make):
+    options = {"early_stopping": True, "max_epochs": 60, "n_iter_no_change": 3, "lr": 0.3}
+    assert make(tol=0.9, **options).fit(*toy).n_iter_ == 4
+
+
+def test_early_stopping_validates_on_a_stratified_share(toy, make):
+    X, y = toy  # 30 positives, 170 negatives
+    sizes = []
+
+    class Look(Callback):
+        def on_train_begin(self, net, X, y, **kwargs):
+            valid = labels_of(net.train_split(None)[1])
+            sizes.extend([(y.sum(), (1 - y).sum()), (valid.sum(), (1 - valid).sum())])
+
+    make(early_stopping=True, validation_fraction=0.2, callbacks=[Look()]).fit(X, y)
+    assert sizes == [(24, 136), (6, 34)]
+
+
+def test_early_stopping_needs_two_examples_of_each_class(toy, make):
+    X, y = toy
+    rows = np.r_[np.flatnonzero(y == 1)[:2], np.flatnonzero(y == 0)]
+    clf = make(early_stopping=True).fit(X[rows], y[rows])
+    assert 0 <= clf.best_score_ <= 1
+    with pytest.raises(ValueError, match=r"at least 2 examples of each class, got 1 of 1\.0"):
+        clf.fit(X[rows[1:]], y[rows[1:]])
+    assert not hasattr(make().fit(X, y), "best_score_")
+
+
+def test_a_fit_without_early_stopping_drops_the_earlier_best_score(toy, make):
+    clf = make(early_stopping=True).fit(*toy)
+    assert not hasattr(clf.set_params(early_stopping=False).fit(*toy), "best_score_")
+
+
+def test_early_stopping_does_not_end_the_first_of_two_stages(toy, make):
+    clf = make(strategy="two-stage", early_stopping=True, n_iter_no_change=1, max_epochs=20)
+    assert np.isfinite(clf.fit(*toy).history_["outer_loss"]).any()
+
+
+@pytest.mark.parametrize("callback", [None, EarlyStopping("valid_loss", patience=50)], ids=str)
+def test_the_callback_may_be_replaced(toy, make, callback):
+    clf = make(early_stopping=True, callbacks__early_stopping=callback).fit(*toy)
+    assert clf.n_iter_ == 3
+    assert not hasattr(clf, "best_score_")
+    assert np.isfinite(clf.history_["valid_roc_auc"]).all()

@@ -1,0 +1,177 @@
+"""Arrays, frames and Datasets as input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+from skdam.data.examples import ExampleDataset
+from skdam.data.memory import InMemoryDataset
+from skdam.estimator.inputs import InputSpec, as_array_like, naming_columns, non_finite_columns
+
+
+def test_frames_train_as_their_arrays_do(cancer, make):
+    X, y = cancer
+    clf = make().fit(X, y)
+    assert list(clf.feature_names_in_) == list(X.columns)
+    np.testing.assert_array_equal(
+        clf.decision_function(X), make().fit(X.to_numpy(), y).decision_function(X.to_numpy())
+    )
+
+
+def test_the_memory_layout_of_arrays_does_not_matter(toy, make):
+    X, y = toy
+    frozen = X.copy()
+    frozen.setflags(write=False)
+    expected = make().fit(X, y).decision_function(X)
+    for other in (frozen, np.asfortranarray(X), X.repeat(2, axis=1)[:, ::2], X.tolist()):
+        np.testing.assert_array_equal(make().fit(other, y).decision_function(other), expected)
+    for other in (X[::-1], pd.DataFrame(X).iloc[::-1].to_numpy()):
+        assert make().fit(other, y[::-1]).predict(other).shape == (200,)
+    frame = pd.DataFrame(X, columns=list("abcd")).iloc[::-1]
+    assert make().fit(frame, y[::-1]).predict(frame).shape == (200,)
+
+
+def test_fit_does_not_change_the_data(toy, make):
+    X, y = toy
+
+    class InPlace(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 1)
+
+        def forward(self, X):
+            return super().forward(torch.relu_(X))
+
+    before = X.copy()
+    make(module=InPlace).fit(X, y).predict(X)
+    np.testing.assert_array_equal(X, before)
+
+
+def with_value(X, value):
+    X = X.copy()
+    X[3, 2] = value
+    return X
+
+
+BAD_DATA = {
+    "one class": (lambda X, y: (X, np.ones_like(y)), "must hold two classes, got one class"),
+    "three classes": (
+        lambda X, y: (X, np.arange(len(y)) % 3),
+        "Only binary classification is supported.*multiclass, with 3 distinct",
+    ),
+    "NaN": (lambda X, y: (with_value(X, np.nan), y), r"contains NaN(.|\n)*not finite.*\[2\]"),
+    "infinity": (lambda X, y: (with_value(X, np.inf), y), r"infinity(.|\n)*not finite.*\[2\]"),
+    "too large": (
+        lambda X, y: (with_value(X.astype(float), 1e300), y),
+        r"infinity or a value too large(.|\n)*\[2\]",
+    ),
+    "NaN in a frame": (
+        lambda X, y: (pd.DataFrame(with_value(X, np.nan), columns=list("abcd")), y),
+        r"NaN(.|\n)*\['c'\]",
+    ),
+    "text in a frame": (
+        lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(city="Rome"), y),
+        r"convert string to float(.|\n)*\['city'\]",
+    ),
+    "3-D": (lambda X, y: (X[:, :, None], y), r"take X of shape \(n, n_features\).*module="),
+    "lengths": (lambda X, y: (X[:-1], y), "inconsistent numbers of samples"),
+    "dates": (
+        lambda X, y: (pd.DataFrame({"a": X[:, 0], "t": pd.Timestamp("2020-01-01")}), y),
+        r"dates and durations have to be encoded as numbers: \['t'\]",
+    ),
+    "objects": (
+        lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(o=[{}] * len(X)), y),
+        r"not finite numbers: \['o'\]",
+    ),
+    "NaN in y": (lambda X, y: (X, np.where(np.arange(len(y)) == 0, np.nan, y)), "y contains NaN"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_refused_before_training(toy, case, make, assert_refused):
+    spoil, message = BAD_DATA[case]
+    assert_refused(make(), spoil(*toy), message, toy)
+
+
+def test_predict_refuses_data_that_differs_from_fit(toy, make):
+    X, y = toy
+    clf = make().fit(X, y)
+    with pytest.raises(ValueError, match=r"X has 3 features, but .* is expecting 4"):
+        clf.predict(X[:, :3])
+    with pytest.raises(ValueError, match=r"NaN(.|\n)*\[2\]"):
+        clf.predict_proba(with_value(X, np.nan))
+    clf.fit(X * np.float32(1e-3), y)
+    with pytest.raises(ValueError, match=r"scores of 1 rows of X overflow, the first in row 3"):
+        clf.decision_function(with_value(X, 3e38))
+
+
+IMAGES = np.zeros((2, 1, 8, 8), dtype=np.uint8)
+
+
+def test_the_spec_of_an_array_is_that_of_a_dataset_of_its_examples():
+    images = TensorDataset(torch.from_numpy(IMAGES))
+    assert InputSpec.of(IMAGES) == InputSpec.of(images) == InputSpec((1, 8, 8), "uint8")
+    table = TensorDataset(torch.zeros(2, 3, dtype=torch.float64))
+    assert InputSpec.of(table) == InputSpec((3,), "float32")
+
+
+def test_the_spec_accepts_what_is_alike_and_names_what_differs():
+    spec = InputSpec((1, 8, 8), "uint8")
+    spec.check(InputSpec((1, 8, 8), "uint8"))
+    with pytest.raises(ValueError, match=r"shape \(1, 8, 8\) as in fit, got \(1, 8, 9\)"):
+        spec.check(InputSpec((1, 8, 9), "uint8"))
+    with pytest.raises(ValueError, match=r"become float32 and was uint8.*divided by 255"):
+        spec.check(InputSpec((1, 8, 8), "float32"))
+
+
+def test_arrays_are_read_in_memory_and_datasets_by_example(toy):
+    X, y = toy
+    spec = InputSpec.of(X)
+    in_memory = spec.dataset(X, y)
+    by_example = spec.dataset(TensorDataset(torch.from_numpy(X)), y)
+    assert isinstance(in_memory, InMemoryDataset)
+    assert isinstance(by_example, ExampleDataset)
+    for dataset in (in_memory, by_example):
+        example, target = dataset[19]
+        np.testing.assert_array_equal(example, X[19])
+        assert target == y[19]
+
+
+def test_data_to_score_needs_no_targets(toy):
+    X, _ = toy
+    spec = InputSpec.of(X)
+    for new in (X, TensorDataset(torch.from_numpy(X))):
+        dataset = spec.dataset(new)
+        assert isinstance(dataset, Dataset)
+        assert len(dataset) == 200
+
+
+def test_tensors_and_lists_of_images_become_arrays():
+    for images in (torch.from_numpy(IMAGES), list(IMAGES), list(torch.from_numpy(IMAGES))):
+        array = as_array_like(images)
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.uint8
+    trained = torch.ones(2, 3, requires_grad=True)
+    np.testing.assert_array_equal(as_array_like(trained), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[s]"])
+def test_dates_and_durations_are_refused(dtype):
+    with pytest.raises(ValueError, match=r"encoded as numbers: \['X'\]"):
+        as_array_like(np.zeros((2, 2), dtype=dtype))
+
+
+def test_an_error_names_the_columns_that_are_not_finite_numbers():
+    frame = pd.DataFrame({"a": [1, 2], "b": [1, np.inf], "c": ["x", "y"], "d": [1e300, 0]})
+    assert non_finite_columns(frame) == ["b", "c", "d"]
+    assert non_finite_columns(np.array([[1, np.nan], [2, 3]])) == [1]
+    message = r"what it was(.|\n)*\['b', 'c', 'd'\]"
+    with pytest.raises(TypeError, match=message), naming_columns(frame):
+        raise TypeError("what it was")
+
+
+def test_an_error_about_finite_data_stays_as_it_is():
+    with pytest.raises(ValueError, match=r"^what it was$"), naming_columns(np.ones((2, 2))):
+        raise ValueError("what it was")

@@ -1,0 +1,233 @@
+"""Which part takes which parameter, and which parameters are refused."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
+from torch import nn
+
+from skdam import CompositionalAUCClassifier, ResNet20, TabularMLP
+from skdam.estimator.parameters import (
+    CONSTRAINTS,
+    PREFIXES,
+    check_module_parameters,
+    check_parameters,
+    net_parameters,
+    parameter_names,
+)
+
+
+def test_every_parameter_is_documented_and_checked():
+    names = set(inspect.signature(CompositionalAUCClassifier).parameters)
+    assert names == set(CONSTRAINTS)
+    documented = CompositionalAUCClassifier.__doc__
+    assert all(f"\n    {name} : " in documented for name in names)
+
+
+def test_unknown_parameters_are_refused_before_fit(make):
+    with pytest.raises(TypeError, match="no parameter 'max_epoch'"):
+        CompositionalAUCClassifier(max_epoch=3)
+    with pytest.raises(ValueError, match="Invalid parameter 'max_epoch'"):
+        make().set_params(max_epoch=3)
+
+
+PREFIXED = {
+    "module__hidden_layer_sizes": (8,),
+    "module__dropout": 0.1,
+    "criterion__version": "v1",
+    "optimizer__adaptive": True,
+    "iterator_train__batch_size": 32,
+    "callbacks__print_log": None,
+}
+
+
+def test_prefixed_parameters_survive_set_params_and_clone_and_reach_the_net(toy, make):
+    built = make(**PREFIXED, lr=0.01)
+    assert PREFIXED.items() <= built.get_params().items()
+    assert clone(built).get_params() == built.get_params()
+    later = make(lr=0.01).set_params(**PREFIXED)
+    assert later.get_params() == built.get_params()
+    assert "module__dropout=0.1" in repr(built)
+    assert built._repr_html_()
+    first, second = built.fit(*toy), clone(later).fit(*toy)
+    np.testing.assert_array_equal(first.decision_function(toy[0]), second.decision_function(toy[0]))
+    net = first.net_
+    assert net.module_.layers[0].weight.shape[2] == 8
+    assert net.criterion_.version == "v1"
+    assert net.optimizer_.adaptive
+    assert net.sampler_.n_positive + net.sampler_.n_negative == 32
+    assert "print_log" not in dict(net.callbacks_)
+
+
+def test_prefixed_parameters_are_keys_of_a_search(toy, make):
+    grid = {"module__hidden_layer_sizes": [(4,), (8, 8)], "lr": [0.1]}
+    search = GridSearchCV(make(), grid, cv=2, scoring="roc_auc", error_score="raise").fit(*toy)
+    best = search.best_estimator_
+    sizes = [m.weight.shape[2] for m in best.net_.module_.layers if hasattr(m, "weight")]
+    assert tuple(sizes[:-1]) == search.best_params_["module__hidden_layer_sizes"]
+
+
+def test_prefixed_parameters_reach_callbacks(toy, make):
+    class Counter(Callback):
+        def __init__(self, step=1):
+            self.step = step
+
+        def on_train_begin(self, net, **kwargs):
+            self.total_ = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.total_ += self.step
+
+    clf = make(callbacks=[("counter", Counter())], callbacks__counter__step=5).fit(*toy)
+    assert dict(clf.net_.callbacks_)["counter"].total_ == 15
+
+
+def test_a_lambda_may_be_the_inner_loss(toy, make):
+    clf = make(inner_loss=lambda logits, targets: (logits - targets) ** 2).fit(*toy)
+    assert clf.history_["inner_loss"][0] != make().fit(*toy).history_["inner_loss"][0]
+
+
+BAD_PARAMETERS = [
+    ({"strategy": "magic"}, "'strategy' parameter .* must be a str among"),
+    ({"variant": "sideways"}, "'variant' parameter .* must be a str among"),
+    ({"hypergradient": "second"}, "'hypergradient' parameter .* must be a str among"),
+    ({"hypergradient": "exact"}, "hypergradient='exact' needs variant='lookahead'"),
+    ({"variant": "lookahead", "inner_steps": 2}, "takes inner_steps=1"),
+    ({"inner_loss": "hinge"}, "'inner_loss' parameter"),
+    ({"margin": 0}, "'margin' parameter"),
+    ({"inner_steps": 0}, "'inner_steps' parameter"),
+    ({"lr": -0.1}, "'lr' parameter"),
+    ({"lr": "fast"}, "'lr' parameter"),
+    ({"inner_lr": 0}, "'inner_lr' parameter"),
+    ({"betas": (0.9,)}, "betas must be a pair"),
+    ({"betas": (0.9, 1.5)}, "betas must be a pair"),
+    ({"betas": 0.9}, "'betas' parameter"),
+    ({"weight_decay": -1}, "'weight_decay' parameter"),
+    ({"epoch_decay": -1}, "'epoch_decay' parameter"),
+    ({"clip_value": 0}, "'clip_value' parameter"),
+    ({"milestones": (0.5, 1.5)}, "milestones must be numbers in"),
+    ({"milestones": 0.5}, "'milestones' parameter"),
+    ({"lr_decay": 0}, "'lr_decay' parameter"),
+    ({"max_epochs": 0}, "'max_epochs' parameter"),
+    ({"max_epochs": "all"}, "'max_epochs' parameter"),
+    ({"n_members": 0}, "'n_members' parameter"),
+    ({"module__n_members": 2}, "module__n_members is not a parameter of TabularMLP that can be"),
+    ({"batch_size": 1}, "'batch_size' parameter"),
+    ({"batch_size": "all"}, "'batch_size' parameter"),
+    ({"sampling_rate": 1.0}, "'sampling_rate' parameter"),
+    ({"sampling_rate": "much"}, "'sampling_rate' parameter"),
+    ({"early_stopping": "yes"}, "'early_stopping' parameter"),
+    ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
+    ({"n_iter_no_change": 0}, "'n_iter_no_change' parameter"),
+    ({"tol": -1}, "'tol' parameter"),
+    ({"callbacks": "all"}, "'callbacks' parameter"),
+    ({"callbacks": [1]}, "callbacks must be a list of skorch callbacks.*got 1"),
+    ({"callbacks": [("a",)]}, "callbacks must be a list of skorch callbacks"),
+    ({"betas": ("a", "b")}, "betas must hold numbers"),
+    ({"optimizer__eps": "x"}, "eps must hold numbers"),
+    ({"module__dropout": "a"}, "dropout must be a number"),
+    ({"module__hidden_layer_sizes": 8}, "hidden_layer_sizes must be a sequence"),
+    ({"module__n_features": 7}, "module__n_features is not a parameter"),
+    ({"inner_loss": nn.BCEWithLogitsLoss}, "inner_loss must be one of"),
+    ({"iterator_valid__batch_size": 0}, "batch_size"),
+    ({"device": "abacus"}, "device must be 'auto', 'cpu', 'cuda'"),
+    ({"device": "meta"}, "device must be 'auto', 'cpu', 'cuda'"),
+    ({"device": 0}, "'device' parameter"),
+    ({"device": "cuda:99"}, "device='cuda:99' is not there: torch sees"),
+    ({"random_state": "lucky"}, "'random_state' parameter"),
+    ({"module": "resnet"}, "module must be an nn.Module subclass.*got 'resnet'"),
+    ({"module": dict}, "module must be an nn.Module subclass.*got <class 'dict'>"),
+    ({"module__depth": 3}, "module__depth is not a parameter of TabularMLP.*hidden_layer_sizes"),
+    ({"module__dropout": 2.0}, "dropout must be"),
+    ({"optimizer__momentum": 0.9}, "optimizer__momentum is not a parameter of PDSCA"),
+    ({"optimizer__loss": None}, "optimizer__loss is not"),
+    ({"criterion__gamma": 2}, "criterion__gamma is not a parameter"),
+    ({"iterator_train__shuffle": True}, "iterator_train__shuffle is not a parameter.*batch_size"),
+    ({"iterator_valid__sise": 3}, "iterator_valid__sise is not a parameter"),
+    ({"callbacks__nobody__x": 1}, "callbacks__nobody__x names no callback"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), BAD_PARAMETERS, ids=str)
+def test_bad_parameters_are_refused_before_training(toy, parameters, message, make, assert_refused):
+    assert_refused(make(**parameters), toy, message, toy)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
+def test_cuda_is_refused_if_absent(toy, make, assert_refused):
+    assert_refused(make(device="cuda"), toy, "device='cuda' is not there: torch sees 0", toy)
+
+
+def test_parameters_go_to_the_net_and_its_parts(make):
+    parameters = make(lr=0.2, margin=2.0, betas=[0.5, 1], verbose=True).get_params(deep=False)
+    given = net_parameters(parameters, TabularMLP, (5,), 100)
+    assert given["lr"] == 0.2
+    assert given["criterion__margin"] == 2.0
+    assert given["optimizer__betas"] == (0.5, 1)
+    assert (given["batch_size"], given["max_epochs"]) == (64, 3)
+    assert given["module__n_features"] == 5
+    assert "module__n_members" not in given
+    assert given["verbose"] == 1
+    # a few are for the estimator itself, or for arguments that are built from them
+    passed_on = {name.rpartition("__")[2] for name in given}
+    assert set(parameters) - passed_on == {
+        "module", "early_stopping", "validation_fraction", "n_iter_no_change", "tol",
+        "warm_start", "callbacks", "random_state", "n_members",
+    }  # fmt: skip
+
+
+def test_a_prefixed_parameter_overrides_what_is_derived(make):
+    parameters = make(
+        margin=2.0, criterion__margin=3.0, iterator_valid__batch_size=5, module__dropout=0.5
+    ).get_params(deep=False)
+    given = net_parameters(parameters, TabularMLP, (5,), 100)
+    assert given["criterion__margin"] == 3.0
+    assert given["iterator_valid__batch_size"] == 5
+    assert given["module__dropout"] == 0.5
+    assert {name.partition("__")[0] for name in given if "__" in name} <= set(PREFIXES)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "expected"),
+    [
+        (TabularMLP, (5,), {"module__n_features": 5}),
+        (ResNet20, (3, 8, 8), {"module__in_channels": 3}),
+        (nn.Linear, (5,), {}),
+        (nn.Linear(5, 1), (5,), {}),
+        (TabularMLP, (5, 2), {}),
+    ],
+    ids=str,
+)
+def test_a_module_class_is_told_the_size_of_its_input_if_it_asks(make, module, shape, expected):
+    given = net_parameters(make().get_params(deep=False), module, shape, 100)
+    assert {k: v for k, v in given.items() if k.startswith("module__")} == expected
+
+
+def test_n_members_goes_to_the_module(make):
+    parameters = make(n_members=np.int64(3)).get_params(deep=False)
+    given = net_parameters(parameters, TabularMLP, (5,), 100)
+    assert given["module__n_members"] == 3
+    assert type(given["module__n_members"]) is int
+
+
+def test_the_size_of_the_input_is_reserved_for_the_default_network_only(make):
+    parameters = make(module__n_features=5).get_params(deep=False)
+    with pytest.raises(ValueError, match="module__n_features is not a parameter of TabularMLP"):
+        check_module_parameters(parameters, TabularMLP)
+    check_module_parameters(parameters | {"module": TabularMLP}, TabularMLP)
+
+
+def test_a_module_that_takes_any_keyword_takes_any_parameter(make):
+    class Anything(nn.Module):
+        def __init__(self, **options):
+            super().__init__()
+
+    parameters = make(module=Anything, module__depth=3, n_members=2).get_params(deep=False)
+    check_parameters(parameters)
+    check_module_parameters(parameters, Anything)
+    assert parameter_names(Anything) is None
+    assert parameter_names(lambda a, *, b=1: None) == {"a", "b"}

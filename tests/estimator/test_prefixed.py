@@ -1,0 +1,37 @@
+"""Prefixed parameters of any scikit-learn estimator."""
+
+import pytest
+from sklearn.base import BaseEstimator, clone
+
+from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+
+
+class Estimator(PrefixedParametersMixin, BaseEstimator):
+    _prefixes = ("part", "other_part")
+
+    def __init__(self, size=1, **prefixed):
+        self.size = size
+        self._store_prefixed(prefixed)
+
+
+def test_prefixed_parameters_are_parameters():
+    estimator = Estimator(part__depth=2)
+    assert estimator.get_params() == {"size": 1, "part__depth": 2}
+    estimator.set_params(size=3, part__depth=4, other_part__x=None)
+    assert estimator.get_params() == {"size": 3, "part__depth": 4, "other_part__x": None}
+    assert clone(estimator).get_params() == estimator.get_params()
+
+
+@pytest.mark.parametrize("name", ["depth", "part", "part__", "__depth", "third__depth"])
+def test_other_names_are_refused(name):
+    with pytest.raises(TypeError, match=f"no parameter '{name}'.*part__, other_part__"):
+        Estimator(**{name: 1})
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        Estimator().set_params(**{name: 1})
+
+
+def test_a_prefix_selects_its_parameters():
+    parameters = {"size": 1, "part__depth": 2, "part__of__it": 3, "other_part__depth": 4}
+    assert of_prefix(parameters, "part") == {"depth": 2, "of__it": 3}
+    assert of_prefix(parameters, "other_part") == {"depth": 4}
+    assert of_prefix(parameters, "size") == {}

@@ -1,0 +1,45 @@
+"""Callbacks of skorch, and numbers of NumPy, in every kind of training."""
+
+import copy
+import pickle
+
+import numpy as np
+from skorch.callbacks import Checkpoint, LRScheduler
+
+
+def halving(**parameters):
+    return LRScheduler("StepLR", step_size=1, gamma=0.5, **parameters)
+
+
+def test_schedulers_of_skorch_work_in_fit_partial_fit_and_warm_start(toy, make):
+    clf = make(callbacks=[halving()], milestones=()).fit(*toy)
+    np.testing.assert_allclose(clf.history_["lr"], [0.1, 0.05, 0.025])
+    clf.partial_fit(*toy)
+    clf.set_params(warm_start=True).fit(*toy)
+    assert clf.n_iter_ == 7
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(clf)).predict(toy[0]), clf.predict(toy[0])
+    )
+
+
+def test_a_scheduler_still_works_in_the_second_stage(toy, make):
+    clf = make(strategy="two-stage", max_epochs=6, callbacks=[halving()], milestones=())
+    lr = clf.fit(*toy).history_["lr"]
+    assert lr[3] == 0.1  # the second stage begins at the first rate
+    np.testing.assert_allclose(lr[4:] / lr[3:-1], 0.5)
+
+
+def test_a_checkpoint_of_the_first_stage_can_be_loaded(toy, tmp_path, make):
+    checkpoint = Checkpoint(monitor=None, load_best=True, dirname=str(tmp_path))
+    clf = make(strategy="two-stage", max_epochs=4, callbacks=[checkpoint]).fit(*toy)
+    assert clf.predict(toy[0]).shape == (200,)
+
+
+def test_models_with_numpy_parameters_can_be_saved(toy, make):
+    clf = make(
+        lr=np.float64(0.1), inner_lr=np.float32(0.1), betas=np.array([0.9, 0.9]),
+        lr_decay=np.float64(0.5), inner_steps=np.int64(2), margin=np.float64(1),
+        max_epochs=np.int64(3), batch_size=np.int64(32),
+    ).fit(*toy)  # fmt: skip
+    for other in (pickle.loads(pickle.dumps(clf)), copy.deepcopy(clf)):
+        np.testing.assert_array_equal(other.predict(toy[0]), clf.predict(toy[0]))
