@@ -26,7 +26,7 @@ from skdam import (
 )
 from skdam.data.batches import sample_for_statistics, scaled, take
 from skdam.data.memory import InMemoryDataset
-from skdam.losses.compositional import INNER_LOSSES
+from skdam.losses.inner import INNER_LOSSES
 
 # a rate of None is the share of positives in the data, as of batches drawn at random
 _OURS: dict[str, dict[str, Any]] = {

@@ -3,12 +3,14 @@
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.display import TrainingHistoryDisplay
 from skdam.estimator.classifier import CompositionalAUCClassifier
-from skdam.losses.compositional import AUCMarginLoss, CompositionalAUCLoss
+from skdam.losses.compositional import CompositionalAUCLoss
+from skdam.losses.margin import AUCMarginLoss
 from skdam.networks.augmentation import RandomCropFlip
 from skdam.networks.resnet import ResNet20
 from skdam.networks.tabular import TabularMLP
 from skdam.optim.pdsca import PDSCA
-from skdam.training.net import CompositionalAUCNet, DivergenceError
+from skdam.training.epoch import DivergenceError
+from skdam.training.net import CompositionalAUCNet
 
 __all__ = [
     "PDSCA",

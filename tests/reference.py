@@ -41,7 +41,7 @@ class ReferencePDSCA:
                 p.copy_(self.kept.pop(p, p))
                 if p.grad is not None:
                     self.outer_step(p)
-            alpha, margin = self.loss.alpha, self.loss.margin
+            alpha, margin = self.loss.alpha, self.loss.outer.margin
             ascent = 2 * (margin + self.loss.b - self.loss.a - alpha)
             alpha.copy_(torch.clamp(alpha + min(self.eta1, 0.5) * ascent, min=0))
         self.t += 1

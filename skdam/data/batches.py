@@ -22,7 +22,7 @@ _STATISTICS_EXAMPLES = 10_000
 
 
 def whole_batches(
-    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, share_targets: bool
+    dataset: Any, sampler: StratifiedBatchSampler, device: torch.device, *, one_by_one: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of an epoch of data in memory, each selected as a whole, on a device.
 
@@ -31,18 +31,17 @@ def whole_batches(
     dataset : InMemoryDataset or Subset of one
     sampler : StratifiedBatchSampler
     device : torch.device
-    share_targets : bool
-        Whether all batches get the same tensor of targets. Their targets are equal, since the
-        sampler puts the same number of positives first in each batch. Small batches are then
-        selected many at a time, and the sampler counts them as yielded together. Only for
-        callers that leave the targets unchanged and do not save the sampler's state within the
-        epoch.
+    one_by_one : bool
+        Whether each batch is selected when it is yielded, with targets of its own. Otherwise
+        small batches are selected many at a time, the sampler counts them as yielded together,
+        and they share their targets, which are equal: the sampler puts the positives first.
 
     Yields
     ------
     X : Tensor of shape (batch_size, ...)
         A copy of the rows of a batch, in the dtype of the data.
     y : Tensor of shape (batch_size,)
+        A copy as well.
     """
     rows = None
     while isinstance(dataset, Subset):
@@ -53,21 +52,20 @@ def whole_batches(
     if rows is not None:
         rows = rows.to(X.device)
     batch_size = sampler.n_positive + sampler.n_negative
-    n_together = 1
-    if share_targets:
-        n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
-    targets = None
-    for block in sampler.epoch(X.device, n_together):
+    n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
+    targets, version = None, 0
+    for block in sampler.epoch(X.device, 1 if one_by_one else n_together):
         index = block.flatten()
         if rows is not None:
             index = rows[index]
-        if targets is None or not share_targets:
-            targets = y.index_select(0, index[:batch_size]).to(device)
         selected = X.index_select(0, index)
         if device.type == "cuda" and selected.device.type == "cpu":
             selected = selected.pin_memory().to(device, non_blocking=True)
         for batch in selected.split(batch_size):
-            # autograd must not see a view: the module may work in place
+            if targets is None or one_by_one or targets._version != version:
+                targets = y.index_select(0, index[:batch_size]).to(device)
+                version = targets._version
+            # autograd must not see a view: a module may work in place
             yield batch.detach(), targets
 
 

@@ -11,7 +11,8 @@ from scipy.special import expit, logit
 from torch.utils.data import Subset
 
 from skdam.data.examples import labels_of
-from skdam.training.net import DivergenceError, probabilities
+from skdam.training.epoch import DivergenceError
+from skdam.training.scoring import probabilities
 
 _ROWS_OF_A_CLASS = 2_000
 

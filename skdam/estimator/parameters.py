@@ -17,8 +17,10 @@ from skdam._device import resolve_device
 from skdam.data.batches import inference_batch_size
 from skdam.estimator.defaults import training_length
 from skdam.estimator.prefixed import of_prefix
-from skdam.losses.compositional import INNER_LOSSES, CompositionalAUCLoss
-from skdam.optim.pdsca import HYPERGRADIENTS, PDSCA, VARIANTS, check_composition
+from skdam.losses.compositional import CompositionalAUCLoss
+from skdam.losses.inner import INNER_LOSSES
+from skdam.optim.options import HYPERGRADIENTS, VARIANTS, check_composition
+from skdam.optim.pdsca import PDSCA
 from skdam.training.net import PRECISIONS, STRATEGIES, CompositionalAUCNet
 
 CONSTRAINTS: dict[str, Any] = {

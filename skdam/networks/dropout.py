@@ -41,12 +41,6 @@ class Dropout(nn.Dropout):
             return super().forward(X)
         return X * _compiled_mask(X.detach(), self._n_dropped)
 
-    def mask(self, X: Tensor) -> Tensor:
-        """Draw a mask by which training would multiply X, of the shape and dtype of X."""
-        if self._n_dropped == _LEVELS or X.device.type != "cpu":
-            return super().forward(torch.ones_like(X))
-        return _mask(X, self._n_dropped)
-
     @property
     def _n_dropped(self) -> int:
         return round(self.p * _LEVELS)

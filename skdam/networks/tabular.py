@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from numbers import Real
@@ -187,12 +187,8 @@ class TabularMLP(nn.Module):
         -------
         Tensor of shape (n,) or, with several members, (n, n_members)
         """
-        return self.through(self.layers, X)
-
-    def through(self, layers: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
-        """Return the logits of X with other layers instead of the perceptrons' layers."""
         Z = self.standardise(X)
-        logits = layers(self._inputs(X, Z)).squeeze(-1)
+        logits = self.layers(self._inputs(X, Z)).squeeze(-1)
         if self.n_members == 1:
             return logits
         if self.kernel_machine is not None:

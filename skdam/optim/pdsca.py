@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import operator
-from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -13,15 +11,8 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from skdam.optim.packing import Pack, Part, Single, Vector
-
-_options_of = operator.itemgetter(
-    "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps"
-)
-VARIANTS = ("alternating", "lookahead")
-HYPERGRADIENTS = ("first-order", "exact")
-
-Options = dict[str, Any]
+from skdam.optim.options import check_composition, inner_lr_of, normalise_group, options_of
+from skdam.optim.updates import Group, restore, take_inner_step, take_lookahead, take_outer_step
 
 
 class PDSCA(torch.optim.Optimizer):
@@ -56,7 +47,8 @@ class PDSCA(torch.optim.Optimizer):
         A group may have its own ``lr``, ``inner_lr``, ``betas``, ``weight_decay``,
         ``epoch_decay``, ``clip_value``.
     loss : CompositionalAUCLoss or AUCMarginLoss
-        Holds ``margin`` and ``a``, ``b``, ``alpha``, which are optimized too.
+        Its parameters (``a`` and ``b``) are optimized too, in a group of their own, and its
+        method ``ascend(lr)`` takes the dual step.
     lr : float, default=0.1
         Rate of the outer and of the dual step.
     inner_lr : float or None, default=None
@@ -91,15 +83,6 @@ class PDSCA(torch.optim.Optimizer):
     eps : float, default=1e-8
         Added to the root, > 0.
 
-    Notes
-    -----
-    From a step until :meth:`eval` or :meth:`state_dict` the parameters of all groups with the same
-    options are views of one vector, and their entries of ``state`` are in it. A tensor that shared
-    memory with a parameter before (``parameter.detach()``) does not follow it any more. Parameters
-    that share memory with each other, or with other processes, stay as they are. A state dict of
-    the network or of the loss that is saved in between holds the whole vector: save it after
-    :meth:`eval`.
-
     References
     ----------
     Z. Yuan, Z. Guo, N. Chawla, T. Yang, "Compositional Training for End-to-End Deep
@@ -118,7 +101,7 @@ class PDSCA(torch.optim.Optimizer):
     >>> optimizer = PDSCA(network.parameters(), loss, lr=0.5)
     >>> for _ in range(200):
     ...     optimizer.zero_grad()
-    ...     _ = loss.backward(network(x), y, phase=optimizer.phase)
+    ...     loss(network(x), y, phase=optimizer.phase).backward()
     ...     optimizer.step()
     >>> bool(loss.a > loss.b)
     True
@@ -152,10 +135,6 @@ class PDSCA(torch.optim.Optimizer):
         self.adaptive = adaptive
         self._steps = 0
         self._at_inner_point = False
-        self._parts: list[tuple[Options, Part]] = []
-        self._places: dict[int, Tensor] = {}
-        self._layout: _Layout | None = None
-        self._can_pack = True
         defaults = {
             "lr": lr,
             "inner_lr": inner_lr,
@@ -168,27 +147,26 @@ class PDSCA(torch.optim.Optimizer):
             "auxiliary": False,
         }
         super().__init__(params, defaults)
-        auxiliary: list[Any] = [loss.a, loss.b]
-        if "param_names" in self.param_groups[0]:
-            auxiliary = [("loss.a", loss.a), ("loss.b", loss.b)]
+        auxiliary: list[Any] = [(f"loss.{name}", p) for name, p in loss.named_parameters()]
+        if "param_names" not in self.param_groups[0]:
+            auxiliary = [parameter for _, parameter in auxiliary]
         self.add_param_group({"params": auxiliary, "auxiliary": True})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, which joins at the current phase."""
         super().add_param_group(param_group)
-        self._unpack()
         try:
-            _normalise_group(self.param_groups[-1])
+            normalise_group(self.param_groups[-1])
         except ValueError:
             self.param_groups.pop()
             raise
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients of the network and of ``a`` and ``b``, as in torch."""
+        """Clear the gradients of the network and of the loss, as in torch."""
         if not set_to_none:
             super().zero_grad(set_to_none=False)
             return
-        # without torch's entry in the profiler, which takes longer than the rest
+        # torch's own, with an entry in its profiler, takes as long as half of the step
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -203,19 +181,9 @@ class PDSCA(torch.optim.Optimizer):
         return "inner"
 
     @property
-    def n_steps(self) -> int:
-        """How many steps were taken; :meth:`start_auc_stage` starts to count anew."""
-        return self._steps
-
-    @property
     def trained_parameters(self) -> list[Tensor]:
-        """All parameters that require gradients, ``a`` and ``b`` included."""
-        return [parameter for group in self.param_groups for parameter in _trained_in(group)]
-
-    @property
-    def gradient_places(self) -> Mapping[int, Tensor]:
-        """By the ``id`` of a parameter, what its ``grad`` may be to spare :meth:`step` a copy."""
-        return self._places
+        """All parameters that require gradients, those of the loss included."""
+        return [p for group in self.param_groups for p in group["params"] if _is_trained(p)]
 
     @property
     def phases_per_batch(self) -> int:
@@ -244,17 +212,23 @@ class PDSCA(torch.optim.Optimizer):
         -------
         object
             What ``closure`` returned, else None.
-        """
-        # torch's wrapper, with an entry in its profiler, would take as long as the step
-        return (self._watched_step if self._is_watched else self._step)(
-            closure, inner_loss=inner_loss
-        )
 
-    # what tells torch not to wrap it again
+        Raises
+        ------
+        RuntimeError
+            If the optimizer is in eval mode.
+        ValueError
+            If a gradient is sparse, or if ``inner_loss`` is needed and missing.
+        """
+        # torch's wrapper, with an entry in its profiler, would take a tenth of a small step
+        take_step = self._hooked_step if self._has_step_hooks else self._step
+        return take_step(closure, inner_loss=inner_loss)
+
+    # torch wraps the steps of all optimizers that do not say so
     step.hooked = True  # type: ignore[attr-defined]
 
     @property
-    def _is_watched(self) -> bool:
+    def _has_step_hooks(self) -> bool:
         return bool(
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
@@ -273,53 +247,19 @@ class PDSCA(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 value = closure()
-        self._lay_out()
         if self.pretraining:
-            self._averaged_step()
+            self._averaged_step("network")
         elif self.phase == "outer":
             self._outer_step(inner_loss)
         elif self.variant == "lookahead":
             self._lookahead_inner_step()
         else:
-            self._alternating_inner_step()
+            for group in self._groups("network", with_gradient=True):
+                take_inner_step(group, self.adaptive)
         self._steps += 1
         return value
 
-    _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
-
-    @torch.no_grad()
-    def next_vector(self) -> tuple[Options, Vector] | None:
-        """Return what the next step moves, with its options, if that is one vector.
-
-        Its states all exist. So the step may be taken elsewhere, by the functions of this
-        module; then :meth:`count_step` is to be told. None also where others see the steps.
-        """
-        is_seen = self._is_watched or "step" in vars(self)
-        if self.variant != "alternating" or self.adaptive or is_seen:
-            return None
-        self._lay_out()
-        if len(self._parts) != 1:
-            return None
-        options, pack = self._parts[0]
-        # without a and b their rate, which is that of alpha, may be another
-        if not isinstance(pack, Pack) or (pack.network is pack and not self.pretraining):
-            return None
-        needed = {"inner_point"}
-        vector: Vector | None = pack.network
-        if self.pretraining or self.phase == "outer":
-            vector, needed = pack, {"gradient"}
-        if options["epoch_decay"]:
-            needed |= {"reference", "stage_average"}
-        if vector is None or not needed <= pack.state.keys() | vector.state.keys():
-            return None
-        return options, vector
-
-    def count_step(self, options: Options, part: Vector) -> None:
-        """Take note of a step that was taken with :meth:`next_vector`."""
-        if options["epoch_decay"] and "stage_steps" in part.state:
-            part.state["stage_steps"] += 1
-        part.changed()
-        self._steps += 1
+    _hooked_step = torch.optim.Optimizer.profile_hook_step(_step)
 
     def restart_stage(self, lr_decay: float = 0.1) -> None:
         """Start a new stage: decay all rates and move the reference point.
@@ -329,7 +269,6 @@ class PDSCA(torch.optim.Optimizer):
         that average starts anew.
         """
         lr_decay = float(lr_decay)
-        self._unpack()
         for group in self.param_groups:
             group["lr"] *= lr_decay
             if group["inner_lr"] is not None:
@@ -337,14 +276,14 @@ class PDSCA(torch.optim.Optimizer):
             for parameter in group["params"]:
                 state = self.state.get(parameter, {})
                 if state.get("stage_steps", 0):
-                    state["reference"].copy_(state["stage_average"])
+                    state["reference"].copy_(state["stage_sum"]).div_(state["stage_steps"])
+                    state["stage_sum"].zero_()
                     state["stage_steps"] = 0
 
     def start_auc_stage(self) -> None:
-        """End the pretraining: all averages start anew, the rates as they first were."""
+        """End the pretraining: all averages start anew, the rates return to their first values."""
         self.pretraining = False
         self._steps = 0
-        self._unpack()
         self.state.clear()
         for group in self.param_groups:
             if group["inner_lr"] is not None:
@@ -353,12 +292,11 @@ class PDSCA(torch.optim.Optimizer):
 
     @torch.no_grad()
     def eval(self) -> None:
-        """Give the network the weights that predict: ``u`` if lookahead, else no change."""
-        self._unpack()
+        """Give the network the weights that predict: ``u`` for lookahead, else no change."""
         # between its two phases a lookahead network holds the inner point anyway
         at_rest = self.phases_per_batch == 2 and self.phase == "inner"
         if at_rest and not self._at_inner_point:
-            for parameter, state in self._trained():
+            for parameter, state in self._trained_states():
                 if "inner_point" in state:
                     state["primal"] = parameter.clone()
                     parameter.copy_(state["inner_point"])
@@ -368,11 +306,11 @@ class PDSCA(torch.optim.Optimizer):
     def train(self) -> None:
         """Give the network back the weights that the next step starts from.
 
-        Weights that were changed in eval mode, by loading others say, are where it starts.
+        If the weights were changed in eval mode, for example by loading others, training starts
+        from those.
         """
-        self._can_pack = True
         if self._at_inner_point:
-            for parameter, state in self._trained():
+            for parameter, state in self._trained_states():
                 if "primal" not in state:
                     continue
                 primal = state.pop("primal")
@@ -386,14 +324,12 @@ class PDSCA(torch.optim.Optimizer):
     def drop_iteration(self) -> None:
         """Go back to the start of a lookahead iteration that stopped between its phases."""
         if self.variant == "lookahead" and self.phase == "outer":
-            self._unpack()
-            for parameter, state in self._trained():
-                _restore_primal(parameter, state)
+            for group in self._groups():
+                restore(group)
             self._steps -= 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the whole state, the phase included."""
-        self._unpack()
         return super().state_dict() | {
             "schedule": {
                 "variant": self.variant,
@@ -422,19 +358,16 @@ class PDSCA(torch.optim.Optimizer):
                     f"the state dict was made with {name}={schedule[name]!r}, this optimizer "
                     f"has {name}={getattr(self, name)!r}."
                 )
-        self._unpack()
         super().load_state_dict(state_dict)
         self.pretraining = schedule["pretraining"]
         self._steps = schedule["steps"]
         self._at_inner_point = schedule["at_inner_point"]
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
-        own = {name: getattr(self, name) for name in names}
-        own |= {"_steps": self._steps, "_at_inner_point": self._at_inner_point}
-        own |= {"_parts": [], "_places": {}, "_layout": None, "_can_pack": True}
-        self._unpack()
-        return super().__getstate__() | own
+        # torch keeps its own entries alone
+        own = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
+        names = (*own, "_steps", "_at_inner_point")
+        return super().__getstate__() | {name: getattr(self, name) for name in names}
 
     def _outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:
         if self.hypergradient == "exact" and inner_loss is None:
@@ -443,40 +376,27 @@ class PDSCA(torch.optim.Optimizer):
                 "that returns the inner loss of the minibatch."
             )
         if self.variant == "lookahead":
-            for _, part in self._parts:
-                _restore_primal(part.value, part.state)
+            for group in self._groups():
+                restore(group)
         if self.hypergradient == "exact" and inner_loss is not None:
             self._apply_hessian(inner_loss)
         self._averaged_step()
-        self._dual_step()
-
-    def _alternating_inner_step(self) -> None:
-        for options, part in self._moving_parts(of_network=True):
-            move_to_inner_point(part, options, self.adaptive)
-            part.changed()
+        self.loss.ascend(next(group["lr"] for group in self.param_groups if group["auxiliary"]))
 
     def _lookahead_inner_step(self) -> None:
-        # also where the inner loss has no gradient, as for a and b: v goes aside as a whole
-        for _, part in self._parts:
-            part.state["primal"] = part.value.clone()
-        for options, part in self._moving_parts(of_network=True):
+        for group in self._groups("network"):
             if self.hypergradient == "exact":
-                assert part.value.grad is not None
-                part.state["unclipped"] = part.value.grad.abs() <= options["clip_value"]
-            part.value.add_(part.gradient(options["clip_value"]), alpha=-inner_lr_of(options))
-        for options, part in self._parts:
-            part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
-            part.changed()
+                for parameter, state in zip(group.parameters, group.states, strict=True):
+                    if parameter.grad is not None:
+                        state["unclipped"] = parameter.grad.abs() <= group.options["clip_value"]
+            take_lookahead(group, group.gradients())
+        # v goes aside as a whole, though the inner loss has no gradient for a and b
+        for group in self._groups("loss"):
+            take_lookahead(group, [torch.zeros_like(p) for p in group.parameters])
 
-    def _averaged_step(self) -> None:
-        for options, part in self._moving_parts():
-            descend(part, options, self.variant, self.adaptive)
-            part.changed()
-
-    def _dual_step(self) -> None:
-        loss = self.loss
-        lr = next(group["lr"] for group in self.param_groups if group["auxiliary"])
-        ascend(loss.alpha, loss.a, loss.b, loss.margin, lr)
+    def _averaged_step(self, of: str = "all") -> None:
+        for group in self._groups(of, with_gradient=True):
+            take_outer_step(group, self.variant, self.adaptive)
 
     def _apply_hessian(self, inner_loss: Callable[[], Tensor]) -> None:
         """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w))).
@@ -487,22 +407,22 @@ class PDSCA(torch.optim.Optimizer):
         for group in self.param_groups:
             if group["auxiliary"]:
                 continue
-            parameters += _trained_in(group)
+            parameters += [p for p in group["params"] if _is_trained(p)]
             for parameter in group["params"]:
                 if parameter.grad is not None and "unclipped" in self.state[parameter]:
                     unclipped = self.state[parameter].pop("unclipped")
                     vectors[parameter] = inner_lr_of(group) * unclipped * parameter.grad
         with torch.enable_grad():
-            slopes = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 inner_loss(), parameters, create_graph=True, allow_unused=True
             )
             curved = [
-                (slope, vectors[parameter])
-                for parameter, slope in zip(parameters, slopes, strict=True)
-                if parameter in vectors and slope is not None and slope.requires_grad
+                (gradient, vectors[parameter])
+                for parameter, gradient in zip(parameters, gradients, strict=True)
+                if parameter in vectors and gradient is not None and gradient.requires_grad
             ]
             products = torch.autograd.grad(
-                [slope for slope, _ in curved],
+                [gradient for gradient, _ in curved],
                 parameters,
                 grad_outputs=[vector for _, vector in curved],
                 allow_unused=True,
@@ -515,260 +435,33 @@ class PDSCA(torch.optim.Optimizer):
             else:
                 parameter.grad.sub_(product)
 
-    def _moving_parts(self, *, of_network: bool = False) -> list[tuple[Options, Part]]:
-        """Return what has a gradient, of all or of the network, each with its options."""
-        parts = self._parts
-        if of_network:
-            parts = [(o, part.network) for o, part in parts if part.network is not None]
-        has_gradient = [part.load() for _, part in parts]
-        if all(has_gradient):
-            return parts
-        if self._can_pack:
-            self._can_pack = False
-            self._unpack()
-            self._lay_out()
-            return self._moving_parts(of_network=of_network)
-        gradients = [part.value.grad for _, part in parts]
-        if any(gradient is not None and gradient.is_sparse for gradient in gradients):
-            raise ValueError("sparse gradients are not supported; use dense embeddings.")
-        return [pair for pair, has in zip(parts, has_gradient, strict=True) if has]
+    def _groups(self, of: str = "all", *, with_gradient: bool = False) -> Iterable[Group]:
+        """Return what is trained; parameter groups with equal options are one, which spares calls.
 
-    def _lay_out(self) -> None:
-        """Set the parts to all that is trained, packed where that can be, each with its options."""
-        if self._layout is None or not self._layout.holds(self):
-            self._unpack()
-            alike = self._alike_groups()
-            self._parts = [part for groups in alike for part in self._parted(groups)]
-            packs = [part for _, part in self._parts if isinstance(part, Pack)]
-            self._places = dict(place for pack in packs for place in pack.places())
-            self._layout = _Layout(self, alike)
-
-    def _alike_groups(self) -> list[list[Options]]:
-        """Return the groups that are trained, those of equal options together."""
-        alike: list[list[Options]] = []
-        for group in sorted(self.param_groups, key=lambda group: group["auxiliary"]):
-            if self.pretraining and group["auxiliary"]:
+        Parameters
+        ----------
+        of : {"all", "network", "loss"}, default="all"
+        with_gradient : bool, default=False
+            Whether to leave out parameters that have no gradient.
+        """
+        alike: dict[Any, Group] = {}
+        for options in self.param_groups:
+            if of == ("network" if options["auxiliary"] else "loss"):
                 continue
-            for others in alike:
-                if _have_equal_options(group, others[0]):
-                    others.append(group)
-                    break
-            else:
-                alike.append([group])
-        return alike
+            group = alike.setdefault(options_of(options), Group([], [], options))
+            for parameter in options["params"]:
+                gradient = parameter.grad
+                if not _is_trained(parameter) or (with_gradient and gradient is None):
+                    continue
+                if gradient is not None and gradient.is_sparse:
+                    raise ValueError("sparse gradients are not supported; use dense embeddings.")
+                group.parameters.append(parameter)
+                group.states.append(self.state[parameter])
+        return [group for group in alike.values() if group.parameters]
 
-    def _parted(self, groups: list[Options]) -> list[tuple[Options, Part]]:
-        parameters = [parameter for group in groups for parameter in _trained_in(group)]
-        states = [self.state[parameter] for parameter in parameters]
-        n_of_network = sum(len(_trained_in(g)) for g in groups if not g["auxiliary"])
-        # the exact hypergradient looks at each parameter
-        can_pack = self._can_pack and self.hypergradient == "first-order"
-        if can_pack and Pack.suits(parameters, states, n_of_network):
-            return [(groups[0], Pack(parameters, states, n_of_network))]
-        if len(groups) > 1:
-            return [pair for group in groups for pair in self._parted([group])]
-        return [
-            (groups[0], Single(parameter, state, n_of_network > 0))
-            for parameter, state in zip(parameters, states, strict=True)
-        ]
-
-    def _unpack(self) -> None:
-        """Give each parameter its state back; whoever looks at states or changes them does so."""
-        for _, part in self._parts:
-            if isinstance(part, Pack):
-                part.dissolve()
-        self._parts, self._places, self._layout = [], {}, None
-
-    def _trained(self) -> Iterable[tuple[Tensor, dict[str, Any]]]:
+    def _trained_states(self) -> Iterator[tuple[Tensor, dict[str, Any]]]:
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
 
 
-class _Layout:
-    """What the parts of an optimizer depend on, looked at before each step.
-
-    Parameters
-    ----------
-    optimizer : PDSCA
-    alike : list of list of dict
-        Groups that step together.
-    """
-
-    def __init__(self, optimizer: PDSCA, alike: list[list[Options]]) -> None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._lazy = [parameter for parameter in parameters if is_lazy(parameter)]
-        self._parameters = [parameter for parameter in parameters if not is_lazy(parameter)]
-        self._places = self._places_now()
-        self._states = dict(optimizer.state)
-        self._pairs = [(first, other) for first, *others in alike for other in others]
-        self._pretraining = optimizer.pretraining
-
-    def holds(self, optimizer: PDSCA) -> bool:
-        """Return whether parameters, states and equal options are where and as they were."""
-        return (
-            self._places_now() == self._places
-            and all(_have_equal_options(*pair) for pair in self._pairs)
-            and len(optimizer.state) == len(self._states)
-            and all(map(operator.is_, optimizer.state.values(), self._states.values()))
-            and not any(not is_lazy(parameter) for parameter in self._lazy)
-            and optimizer.pretraining == self._pretraining
-        )
-
-    def _places_now(self) -> list[tuple[int, bool]]:
-        return [(p.data_ptr(), p.requires_grad) for p in self._parameters]
-
-
-def _have_equal_options(group: Options, other: Options) -> bool:
-    return _options_of(group) == _options_of(other)
-
-
-def _trained_in(group: dict[str, Any]) -> list[Tensor]:
-    return [p for p in group["params"] if p.requires_grad and not is_lazy(p)]
-
-
-def _restore_primal(value: Tensor, state: dict[str, Any]) -> None:
-    if "primal" in state:
-        value.copy_(state.pop("primal"))
-
-
-def inner_lr_of(options: Options) -> float:
-    """Return the rate of the inner step."""
-    return options["lr"] if options["inner_lr"] is None else options["inner_lr"]
-
-
-def _add(x: Tensor, y: Tensor, factor: float | Tensor) -> Tensor:
-    """Add ``factor * y`` to x; a number would be a constant of what is compiled."""
-    return x.add_(y * factor) if isinstance(factor, Tensor) else x.add_(y, alpha=factor)
-
-
-def move_to_inner_point(part: Part, options: Options, adaptive: bool) -> None:
-    """Take an inner step of the alternating variant.
-
-    The options of this and of the next functions are numbers or tensors of shape ().
-    """
-    step = part.gradient(options["clip_value"])
-    _add_decay(step, part, options)
-    if adaptive:
-        step = _over_root(step, step, part.state, "inner", options)
-    _add(part.value, step, -inner_lr_of(options))
-    part.value.copy_(_average(part.state, "inner_point", part.value, options["betas"][0]))
-
-
-def descend(part: Part, options: Options, variant: str, adaptive: bool) -> None:
-    """Take a step of the averaged gradient."""
-    gradient = part.gradient(options["clip_value"])
-    if variant == "alternating":
-        _add_decay(gradient, part, options)
-    step = _average(part.state, "gradient", gradient, options["betas"][1])
-    if adaptive:
-        step = _over_root(step, gradient, part.state, "outer", options)
-    if variant == "lookahead":
-        # the average has to stay as it is, the gradient has been used
-        step = gradient.copy_(step)
-        _add_decay(step, part, options)
-    _add(part.value, step, -options["lr"])
-    if _is_pulled_back(options):
-        _extend_stage_average(part)
-
-
-def ascend(alpha: Tensor, a: Tensor, b: Tensor, margin: float, lr: Any) -> None:
-    """Take a dual step."""
-    # a rate of 1/2 reaches the maximum, a larger one passes over it
-    weight = (2 * lr).clamp(max=1) if isinstance(lr, Tensor) else min(2 * lr, 1.0)
-    alpha.lerp_((b - a).add_(margin), weight).relu_()
-
-
-def _add_decay(step: Tensor, part: Part, options: Options) -> None:
-    """Add ``epoch_decay * (v - v_ref) + weight_decay * v``."""
-    epoch_decay = options["epoch_decay"]
-    _add(step, part.value, options["weight_decay"] + epoch_decay)
-    if _is_pulled_back(options):
-        _add(step, part.reference(), -epoch_decay)
-
-
-def _is_pulled_back(options: Options) -> bool:
-    epoch_decay = options["epoch_decay"]
-    # what is compiled does not know the value of a tensor
-    return isinstance(epoch_decay, Tensor) or epoch_decay > 0
-
-
-def _average(state: dict[str, Any], key: str, value: Tensor, beta: float) -> Tensor:
-    """Move the average ``state[key]``, which starts at its first value."""
-    if key in state:
-        state[key].lerp_(value, beta)
-    else:
-        state[key] = value.clone()
-    return state[key]
-
-
-def _over_root(
-    step: Tensor, gradient: Tensor, state: dict[str, Any], phase: str, options: Options
-) -> Tensor:
-    """Divide by the root of the bias-corrected average of squared gradients."""
-    square, count = f"{phase}_square", f"{phase}_count"
-    keep = 1 - options["beta2"]
-    if square not in state:
-        state[square] = torch.zeros_like(gradient)
-        state[count] = 0
-    state[count] += 1
-    state[square].mul_(keep).addcmul_(gradient, gradient, value=options["beta2"])
-    root = (state[square] / (1 - keep ** state[count])).sqrt_().add_(options["eps"])
-    return step / root
-
-
-def _extend_stage_average(part: Part) -> None:
-    state = part.state
-    if "stage_average" not in state:
-        state["stage_average"] = torch.zeros_like(part.value)
-        state["stage_steps"] = 0
-    state["stage_steps"] += 1
-    state["stage_average"].lerp_(part.value, 1 / state["stage_steps"])
-
-
-def check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:
-    """Raise unless these parameters of :class:`PDSCA` go together."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}.")
-    if hypergradient not in HYPERGRADIENTS:
-        raise ValueError(f"hypergradient must be one of {HYPERGRADIENTS}, got {hypergradient!r}.")
-    if hypergradient == "exact" and variant != "lookahead":
-        raise ValueError(
-            "hypergradient='exact' needs variant='lookahead': the alternating variant moves the "
-            "weights to the inner point and has no hypergradient."
-        )
-    if not isinstance(inner_steps, Integral) or inner_steps < 0:
-        raise ValueError(f"inner_steps must be an int >= 0, got {inner_steps!r}.")
-    if variant == "lookahead" and inner_steps != 1:
-        raise ValueError(f"variant='lookahead' takes inner_steps=1, got {inner_steps!r}.")
-
-
-def _normalise_group(group: dict[str, Any]) -> None:
-    """Turn the numbers of a group into Python's own, which any file format takes, or raise."""
-    for name in ("lr", "inner_lr", "clip_value", "eps", "weight_decay", "epoch_decay", "beta2"):
-        if group[name] is not None or name != "inner_lr":
-            group[name] = _number(name, group[name])
-    for name in ("lr", "inner_lr", "clip_value", "eps"):
-        if group[name] is not None and not group[name] > 0:
-            raise ValueError(f"{name} must be a number > 0, got {group[name]!r}.")
-    for name in ("weight_decay", "epoch_decay"):
-        if not group[name] >= 0:
-            raise ValueError(f"{name} must be a number >= 0, got {group[name]!r}.")
-    try:
-        betas = [_number("betas", beta) for beta in group["betas"]]
-    except TypeError:
-        betas = []
-    if len(betas) != 2 or not all(0 < beta <= 1 for beta in betas):
-        raise ValueError(f"betas must be a pair of numbers in (0, 1], got {group['betas']!r}.")
-    group["betas"] = tuple(betas)
-    if not 0 < group["beta2"] <= 1:
-        raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")
-    # where torch's schedulers look for the rate that they started from
-    group.setdefault("initial_lr", group["lr"])
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        return float(value)
-    except TypeError:
-        raise ValueError(f"{name} must hold numbers, got {value!r}.") from None
+def _is_trained(parameter: Tensor) -> bool:
+    return parameter.requires_grad and not is_lazy(parameter)

@@ -1,4 +1,4 @@
-"""Gradients of a batch, or a whole step of training, as one compiled function."""
+"""Gradients of a batch as one compiled function."""
 
 from __future__ import annotations
 
@@ -9,22 +9,41 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from skdam._device import forked_rng
 from skdam._hooks import add_gradient, has_hooks
-from skdam.losses.compositional import CompositionalAUCLoss, plain
-from skdam.optim.packing import Form, Part, Vector
-from skdam.optim.pdsca import PDSCA, Options, ascend, descend, inner_lr_of, move_to_inner_point
+from skdam.data.batches import scaled
+from skdam.losses.compositional import Phase
+from skdam.training.gradients import Autograd
 
-_CAN_TRACE_GRADIENTS = hasattr(torch._dynamo.config, "trace_autograd_ops")
+# methods of a net whose changes a compiled function does not see
+_METHODS = ("infer", "get_loss", "forward_in_training", "loss_in_training")
 
 
-class CompiledGradients:
-    """Forward and backward pass by :func:`torch.compile`, for each phase of a batch's losses.
+def why_not(net: Any) -> str | None:
+    """Return the reason for which the gradients of a net cannot be compiled, if there is one.
+
+    Parameters
+    ----------
+    net : CompositionalAUCNet
+        Initialized.
+    """
+    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        return f"torch {torch.__version__} is too old to compile gradients"
+    if any(map(has_hooks, net.optimizer_.trained_parameters)):
+        return "parameters have hooks, which a compiled step does not call"
+    home = "skdam.training.net"
+    changed = [name for name in _METHODS if getattr(net, name).__module__ != home]
+    if changed:
+        return f"the net has its own {', '.join(changed)}, which a compiled step does not call"
+    return None
+
+
+class Compiled:
+    """Forward and backward pass by :func:`torch.compile`, one function for each phase.
 
     What makes a small network slow is the calls, not the arithmetic: compiled, there is one
-    call for both passes. Where that does not work, a warning says so, once.
+    call for both passes. Where that does not work, a warning says so, once, and the gradients
+    are computed otherwise from then on.
 
     Parameters
     ----------
@@ -34,8 +53,20 @@ class CompiledGradients:
         Takes logits, targets and ``phase``, returns the loss.
     context : callable
         Returns the context manager of a forward pass.
+    otherwise : Autograd
+        What computes the gradients of batches that cannot be compiled.
     options : mapping
         Arguments for :func:`torch.compile`.
+
+    Attributes
+    ----------
+    reason : str or None
+        Why nothing is compiled any more.
+
+    Raises
+    ------
+    ValueError
+        If :func:`torch.compile` does not take the options.
     """
 
     def __init__(
@@ -43,17 +74,23 @@ class CompiledGradients:
         module: nn.Module,
         criterion: nn.Module,
         context: Callable[[], Any],
+        otherwise: Autograd,
         options: Mapping[str, Any],
     ) -> None:
-        def function(phase: str) -> _Compiled:
-            def gradients(X: Tensor, y: Any, parameters: list[Tensor]) -> Any:
+        self.reason: str | None = None
+        self._otherwise = otherwise
+        self._parameters: list[Tensor] = [*module.parameters(), *criterion.parameters()]
+        self._device = self._parameters[0].device if self._parameters else torch.device("cpu")
+
+        def function(phase: str) -> _CompiledFunction:
+            def gradients(X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
                 with context():
                     logits = module(X)
                 loss = criterion(logits, y, phase=phase)
-                slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
-                return slopes, loss.detach(), logits.detach()
+                of_parameters = torch.autograd.grad(loss, parameters, allow_unused=True)
+                return of_parameters, loss.detach(), logits.detach()
 
-            return _Compiled(gradients, options)
+            return _CompiledFunction(gradients, options)
 
         try:
             self._functions = {phase: function(phase) for phase in ("inner", "outer")}
@@ -61,230 +98,42 @@ class CompiledGradients:
             given = ", ".join(f"compile__{name}={value!r}" for name, value in options.items())
             raise ValueError(f"torch.compile does not take {given}: {error}") from error
 
-    def __call__(
-        self, X: Tensor, y: Any, phase: str, parameters: list[Tensor]
-    ) -> tuple[Tensor, Tensor] | None:
-        """Give parameters their gradients, and return loss and logits, or None if it fails."""
-        try:
-            if not _CAN_TRACE_GRADIENTS:
-                raise RuntimeError(f"torch {torch.__version__} is too old to compile gradients.")
-            if any(map(has_hooks, parameters)):
-                raise RuntimeError("parameters have hooks, which a compiled step does not call.")
-            slopes, loss, logits = self._functions[phase](X, y, parameters)
-        # a compiler may fail in many ways; what is wrong with module or data is seen without it
-        except Exception as error:
-            reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
+    @property
+    def name(self) -> str:
+        """How the next gradients are computed: "autograd" or "compiled"."""
+        return "compiled" if self.reason is None else self._otherwise.name
+
+    def stop(self, reason: str) -> None:
+        """Compile nothing any more, and warn why."""
+        if self.reason is None:
+            self.reason = reason
             warnings.warn(
-                f"compile=True has no effect, the training goes on without it: {reason}",
+                f"compile=True has no effect, the training goes on without it: {reason}.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            return None
-        for parameter, slope in zip(parameters, slopes, strict=True):
-            add_gradient(parameter, slope)
-        # a CUDA graph writes its next loss to the same place
-        return loss.clone() if loss.is_cuda else loss, logits
+
+    def __call__(self, X: Any, y: Any, phase: Phase, **fit_params: Any) -> tuple[Tensor, Any]:
+        """Return the loss of the phase, detached, and the output of the module."""
+        if self.reason is None and not fit_params:
+            parameters = [p for p in self._parameters if p.requires_grad]
+            try:
+                y = torch.as_tensor(y, device=self._device).as_subclass(Tensor)
+                inputs = scaled(X.to(self._device)), y
+                gradients, loss, logits = self._functions[phase](*inputs, parameters)
+            # a compiler may fail in many ways; what is wrong with module or data is seen without it
+            except Exception as error:
+                self.stop(" ".join(str(error).split("\n")[:2]).strip() or type(error).__name__)
+            else:
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    if gradient is not None:
+                        add_gradient(parameter, gradient)
+                # a CUDA graph writes its next loss to the same memory
+                return loss.clone() if loss.is_cuda else loss, logits
+        return self._otherwise(X, y, phase, **fit_params)
 
 
-class CompiledStep:
-    """Forward and backward pass and the step of the optimizer as one compiled function.
-
-    It changes the parameters in the vector that the optimizer has made of them; they have no
-    ``grad``.
-
-    Parameters
-    ----------
-    module, criterion, context, options
-        As in :class:`CompiledGradients`.
-    optimizer : PDSCA
-
-    Attributes
-    ----------
-    is_of_use : bool
-        False when it has turned out that steps have to be taken otherwise.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        criterion: CompositionalAUCLoss,
-        context: Callable[[], Any],
-        options: Mapping[str, Any],
-        optimizer: PDSCA,
-    ) -> None:
-        self._module = module
-        self._criterion = criterion
-        self._context = context
-        self._options = options
-        self._optimizer = optimizer
-        self._functions: dict[Any, _Compiled] = {}
-        self._bound: dict[str, _Bound] = {}
-        self.is_of_use = _CAN_TRACE_GRADIENTS
-
-    def forget(self) -> None:
-        """Let go of the optimizer's vectors; until then neither they nor options may change."""
-        self._bound.clear()
-
-    def __call__(self, X: Tensor, y: Any) -> tuple[Tensor, Tensor] | None:
-        """Take a step and return loss and logits, or None if it is still to be taken."""
-        optimizer = self._optimizer
-        phase = optimizer.phase
-        if phase == "inner":
-            y = plain(y)  # all that it needs
-        try:
-            if phase not in self._bound:
-                step = optimizer.next_vector()
-                if step is None:
-                    # in the first round of phases states do not exist yet
-                    self.is_of_use = optimizer.n_steps < 2 * max(optimizer.inner_steps, 1)
-                    return None
-                self._bound[phase] = _Bound(self._function(X, *step), *step)
-            bound = self._bound[phase]
-            loss, logits = bound.function(X, y, *bound.arguments)
-        # whether it can be compiled at all, is for the gradients to say
-        except Exception:
-            self.is_of_use = False
-            return None
-        optimizer.count_step(bound.options, bound.vector)
-        return loss, logits
-
-    def _function(self, X: Tensor, options: Options, vector: Vector) -> _Compiled:
-        """Return the step of the phase, for vectors and options of this form."""
-        phase, pretraining = self._optimizer.phase, self._optimizer.pretraining
-        if any(map(has_hooks, vector.parameters)) or not self._criterion.is_private:
-            raise RuntimeError("a compiled step calls no hooks and no code but the module's.")
-        names = {id(p): name for name, p in self._module.named_parameters()}
-        own = {id(self._criterion.a): "a", id(self._criterion.b): "b"}
-        of_module = tuple(names[id(p)] for p in vector.parameters if id(p) in names)
-        of_criterion = tuple(own[id(p)] for p in vector.parameters if id(p) in own)
-        decays = bool(options["epoch_decay"])
-        kind = (phase, pretraining, decays, of_module, of_criterion)
-        if kind not in self._functions:
-            self._check_replaceable(X, vector.parameters)
-            update = _descend if phase == "outer" or pretraining else _move_to_inner_point
-            step = self._step(phase, update, decays, (of_module, of_criterion), vector.form)
-            self._functions[kind] = _Compiled(step, self._options)
-        return self._functions[kind]
-
-    def _check_replaceable(self, X: Tensor, parameters: list[Tensor]) -> None:
-        """Raise if the module knows its parameters otherwise than by their names in it."""
-        tensors = [*self._module.named_parameters(), *self._module.named_buffers()]
-        copies = {
-            name: tensor.detach().clone().requires_grad_(tensor.requires_grad)
-            for name, tensor in tensors
-        }
-        with forked_rng(str(X.device)), self._context():
-            logits = functional_call(self._module, copies, (X,))
-        slopes = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-        if any(slope is not None for slope in slopes):
-            raise RuntimeError("the module has references to parameters beside its own.")
-
-    def _step(
-        self,
-        phase: str,
-        update: Callable[[Part, Options], None],
-        decays: bool,
-        names: tuple[tuple[str, ...], tuple[str, ...]],
-        form: Form,
-    ) -> Callable[..., tuple[Tensor, Tensor]]:
-        module, criterion, context = self._module, self._criterion, self._context
-        of_module, of_criterion = names
-        n_of_module = len(of_module)
-
-        def step(
-            X: Tensor, y: Any, value: Tensor, states: dict[str, Tensor], numbers: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            parameters = form.parts(value)
-            with context():
-                own = dict(zip(of_module, parameters[:n_of_module], strict=True))
-                logits = functional_call(module, own, (X,))
-            own = dict(zip(of_criterion, parameters[n_of_module:], strict=True))
-            loss = functional_call(criterion, own, (logits, y), {"phase": phase})
-            slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
-            if any(slope is None for slope in slopes):
-                raise RuntimeError("what has no gradient must stay as it is.")
-            gradient = form.joined(slopes)
-            options = _traced_options(numbers, decays)
-            with torch.no_grad():
-                update(_Traced(value, dict(states), gradient), options)
-                if phase == "outer":
-                    dual = dict(zip(of_criterion, form.parts(value)[n_of_module:], strict=True))
-                    a, b = dual.get("a", criterion.a), dual.get("b", criterion.b)
-                    ascend(criterion.alpha, a, b, criterion.margin, options["lr"])
-            return loss.detach(), logits.detach()
-
-        return step
-
-
-def _move_to_inner_point(part: Part, options: Options) -> None:
-    move_to_inner_point(part, options, adaptive=False)
-
-
-def _descend(part: Part, options: Options) -> None:
-    descend(part, options, "alternating", adaptive=False)
-
-
-class _Traced(Part):
-    """What a compiled step moves."""
-
-    def __init__(self, value: Tensor, state: dict[str, Any], gradient: Tensor) -> None:
-        super().__init__(value, state)
-        self._gradient = gradient
-
-    def gradient(self, bound: float) -> Tensor:
-        return self._gradient.clamp(-bound, bound)
-
-
-class _Bound:
-    """A compiled step, and what it takes and changes beside the batch.
-
-    The ``grad`` of the parameters, of an earlier step, is cleared.
-
-    Parameters
-    ----------
-    function : callable
-    options : dict
-    vector : Vector
-
-    Attributes
-    ----------
-    arguments : tuple
-        Values, states, and options in a tensor: numbers would be constants of the function.
-    """
-
-    def __init__(self, function: _Compiled, options: Options, vector: Vector) -> None:
-        for parameter in vector.parameters:
-            parameter.grad = None
-        states = {k: v for k, v in vector.state.items() if isinstance(v, Tensor)}
-        if options["epoch_decay"]:
-            states["reference"] = vector.reference()
-        if "stage_steps" in vector.state:
-            states["stage_steps"] = vector.value.new_tensor(vector.state["stage_steps"])
-        value = vector.value.detach().requires_grad_()
-        self.function = function
-        self.options = options
-        self.vector = vector
-        self.arguments = (value, states, value.new_tensor(_numbers_of(options)))
-
-
-def _numbers_of(options: Options) -> tuple[float, ...]:
-    names = ("lr", "weight_decay", "epoch_decay", "clip_value")
-    return (*(options[name] for name in names), inner_lr_of(options), *options["betas"])
-
-
-def _traced_options(numbers: Tensor, decays: bool) -> Options:
-    lr, weight_decay, epoch_decay, clip_value, inner_lr, *betas = numbers.unbind()
-    return {
-        "lr": lr,
-        "inner_lr": inner_lr,
-        "betas": betas,
-        "weight_decay": weight_decay,
-        "epoch_decay": epoch_decay if decays else 0.0,
-        "clip_value": clip_value,
-    }
-
-
-class _Compiled:
+class _CompiledFunction:
     """A function that :func:`torch.compile` compiles for each kind of arguments.
 
     Parameters
@@ -301,16 +150,16 @@ class _Compiled:
         self._function = torch.compile(function, fullgraph=True, **options)
         self._traced: set[Any] = set()
 
-    def __call__(self, X: Tensor, y: Any, *arguments: Any) -> Any:
-        key = (X.shape, X.dtype, type(y), len(arguments[0]))
+    def __call__(self, X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
+        key = (X.shape, X.dtype, y.dtype, len(parameters))
         known = key in self._traced
         try:
-            result = self._run(known, X, y, *arguments)
+            result = self._run(known, X, y, parameters)
         except torch._dynamo.exc.Unsupported:
             if not known:
                 raise
-            # something else has changed, the rate of dropout say
-            result = self._run(False, X, y, *arguments)
+            # something else has changed, for example the rate of dropout
+            result = self._run(False, X, y, parameters)
         self._traced.add(key)
         return result
 

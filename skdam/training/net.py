@@ -1,46 +1,46 @@
-"""The training loop: a skorch net that joins module, loss, optimizer and sampler."""
+"""The skorch net that joins module, loss, optimizer and sampler."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import io
-import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit
 from sklearn.base import ClassifierMixin, clone
-from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
-from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
-from skorch.dataset import get_len
-from skorch.history import History
 from skorch.utils import to_tensor
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
-from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from torch.utils.data import Dataset, SequentialSampler
 
-from skdam._device import forked_rng, get_rng_state, present_device
-from skdam._hooks import is_autocast_on
+from skdam._device import forked_rng, present_device
 from skdam.callbacks import StageSchedule
-from skdam.data.batches import consecutive_batches, keep_batch, scaled, take, whole_batches
+from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import labels_of
-from skdam.data.memory import InMemoryDataset, is_in_memory, resident
+from skdam.data.memory import InMemoryDataset, is_in_memory
 from skdam.data.sampling import StratifiedBatchSampler
-from skdam.losses.compositional import CompositionalAUCLoss, PreparedTargets
-from skdam.networks.members import mean_probability_logit
+from skdam.losses.compositional import CompositionalAUCLoss, Phase
 from skdam.optim.pdsca import PDSCA
-from skdam.training.chain import ChainedModule
-from skdam.training.compiled import CompiledGradients, CompiledStep
+from skdam.training import state
+from skdam.training.contract import check_module
+from skdam.training.epoch import ValidationScores, is_observed, needs_no_loader, train_epoch
+from skdam.training.gradients import choose
+from skdam.training.scoring import (
+    embedding_of,
+    evaluate,
+    n_members_of,
+    padded,
+    probabilities,
+    vote,
+)
+from skdam.training.step import Step
 
-_LEAST_ROWS = 16
-_MOST_LOSSES = 256
+STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
+PRECISIONS = ("float32", "bfloat16")
 
 # parameters that the optimizer keeps in itself and not in its groups
 _SHAPING = {
@@ -51,24 +51,6 @@ _SHAPING = {
     "optimizer__adaptive",
     "optimizer__pretraining",
 }
-
-# methods that a user may put in place of ours
-_STEPS = {"train_step_single", "infer", "get_loss"}
-
-STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
-PRECISIONS = ("float32", "bfloat16")
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return the probabilities of both classes, of shape (n, 2), for logits of shape (n,)."""
-    both = np.empty((len(logits), 2))
-    expit(logits, out=both[:, 1])
-    expit(-logits, out=both[:, 0])
-    return both
-
-
-class DivergenceError(FloatingPointError, ValueError):
-    """Training met a loss or a weight that is not finite."""
 
 
 class CompositionalAUCNet(ClassifierMixin, NeuralNet):
@@ -129,6 +111,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         The sampler of the last fit.
     classes_ : ndarray
         [0, 1], for scikit-learn's scorers.
+    gradients_ : object
+        What computes the gradients of a batch; ``gradients_.name`` is "autograd" or "compiled".
 
     Raises
     ------
@@ -199,11 +183,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def initialize(self) -> CompositionalAUCNet:
         self._check_schedule()
         self.first_epoch_ = 0
-        self._watched_ = True
-        self._places_of_buffers_: list[tuple[dict[str, Any], str]] | None = None
-        self._copies_of_buffers_: list[Tensor] = []
-        self._chained_: ChainedModule | None = None
-        self._whole_step_: CompiledStep | None = None
+        self._step_: Step | None = None
         self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
 
@@ -220,8 +200,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def initialize_criterion(self) -> CompositionalAUCNet:
         kwargs = self.get_params_for("criterion")
-        if self._n_members > 1:
-            kwargs["n_members"] = self._n_members
+        if n_members_of(self.module_) > 1:
+            kwargs["n_members"] = n_members_of(self.module_)
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
         return self
 
@@ -231,21 +211,14 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             kwargs |= {"variant": "alternating", "inner_steps": 0, "hypergradient": "first-order"}
             kwargs["pretraining"] = self.strategy in ("two-stage", "cross-entropy")
         self.optimizer_ = self.optimizer(*args, loss=self.criterion_, **kwargs)
-        self._compiled_ = self._compiled_step_ = None
-        if self.compile:
-            if self.optimizer_.hypergradient == "exact":
-                # it evaluates the inner loss again, with the random numbers of before
-                raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
-            options = self.get_params_for("compile")
-            functions = (self.module_, self.criterion_, self._autocast, options)
-            self._compiled_ = CompiledGradients(*functions)
-            # a CUDA graph does not take what it changes
-            if torch.device(self.device).type == "cpu" and type(self.optimizer_) is PDSCA:
-                self._compiled_step_ = CompiledStep(*functions, self.optimizer_)
+        if self.compile and self.optimizer_.hypergradient == "exact":
+            # it evaluates the inner loss again, with the random numbers of before
+            raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
+        self.gradients_ = choose(self, None)
         return self
 
     def torch_compile(self, module: Any, name: str) -> Any:
-        """Return the module as it is: what is compiled is the step, see :attr:`compile`."""
+        """Return the module as it is: what is compiled is more, see :attr:`compile`."""
         return module
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
@@ -278,163 +251,31 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if not isinstance(batch, tuple | list) or not isinstance(batch[0], Tensor):
             return
         some = batch[0].clone()  # a module may work in place
-        name = type(self.module_).__name__
         self.get_iterator(InMemoryDataset(some))  # raises now if it would after the training
         self._set_training(False)
-        try:
-            output = self.infer(some)
-        except (RuntimeError, TypeError) as error:
-            raise ValueError(
-                f"module {name} does not take a batch of shape {tuple(some.shape)} and dtype "
-                f"{scaled(some).dtype}: {error}"
-            ) from error
-        if not isinstance(output, Tensor):
-            raise TypeError(f"module {name} must return a Tensor, got {type(output).__name__}.")
-        n, k = len(some), self._n_members
-        if output.shape not in (((n,), (n, 1)) if k == 1 else ((n, k),)):
-            wanted = "one logit for each example, of shape (n,) or (n, 1)"
-            if k > 1:
-                wanted = f"a logit of each of its n_members={k} members, of shape (n, {k})"
-            raise ValueError(
-                f"module {name} must return {wanted}; for input of shape {tuple(some.shape)} it "
-                f"returned {tuple(output.shape)}."
-            )
-        votes = self._vote(output)
-        if votes.shape != (n,):
-            raise ValueError(
-                f"the vote of module {name} must return one score for each example, of shape "
-                f"({n},) here; it returned {tuple(votes.shape)}."
-            )
-        if not output.requires_grad:
-            raise ValueError(
-                f"module {name} has nothing to train: its output depends on no parameter with "
-                "requires_grad=True."
-            )
+        check_module(self.module_, self.infer, some)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
         if iterator is None:
             return
-        if training:
-            self.optimizer_.train()
-            self.optimizer_.drop_iteration()
-            try:
-                self._train_epoch(iterator, prefix, step_fn, **fit_params)
-            finally:
-                self._places_of_buffers_ = None
-                self._chained_ = self._whole_step_ = None
-                if self._compiled_step_ is not None:
-                    self._compiled_step_.forget()
-                self.optimizer_.eval()
-        else:
-            scores, targets = [], []
-
-            def step_and_keep(batch: Any, **params: Any) -> dict[str, Any]:
-                step = step_fn(batch, **params)
-                scores.append(self._vote(step["y_pred"]).cpu())
-                targets.append(batch[1])
-                return step
-
-            super().run_single_epoch(iterator, training, prefix, step_and_keep, **fit_params)
-            auc = roc_auc_score(torch.cat(targets).numpy(), torch.cat(scores).numpy())
-            name = f"{prefix}_roc_auc"
-            earlier = [row[name] for row in list(self.history)[:-1] if name in row]
-            self.history.record(name, float(auc))
-            self.history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))
-
-    def _train_epoch(self, iterator: Any, prefix: str, step_fn: Any, **fit_params: Any) -> None:
-        """Do what skorch does, but call callbacks and read losses no more often than needed."""
-        self._watched_ = _looks_at_batches(self, NeuralNet) or any(
-            _looks_at_batches(callback, Callback) for _, callback in self.callbacks_
-        )
-        self._set_training(True)
-        if self._is_alone:
-            self._places_of_buffers_ = self._find_buffers()
-            if self._can_be_chained:
-                self._chained_ = ChainedModule(self.module_)
-            if self._compiled_step_ is not None and self._compiled_step_.is_of_use:
-                self._whole_step_ = self._compiled_step_
-        log = _LossLog(prefix)
-        for batch in self._training_batches(iterator):
-            if self._watched_:
-                self.notify("on_batch_begin", batch=batch, training=True)
-                self._set_training(True)
-            step = step_fn(batch, **fit_params)
-            X = batch[0]
-            losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
-            size = len(X) if isinstance(X, Tensor) else get_len(X)
-            log.add(losses, size)
-            if self._watched_:
-                for name, loss in losses.items():
-                    self.history.record_batch(name, loss.item())
-                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
-                self.history.record_batch(f"{prefix}_batch_size", size)
-                self.notify("on_batch_end", batch=batch, training=True, **step)
-        rows = log.rows()
-        if not self._watched_:
-            self.history[-1]["batches"].extend(rows)
-        self.history.record(f"{prefix}_batch_count", len(rows))
-        self._record_losses(rows)
-
-    @property
-    def _is_alone(self) -> bool:
-        """Whether batches of an epoch are seen by module and criterion only."""
-        is_ours = type(self) is CompositionalAUCNet and vars(self).keys().isdisjoint(_STEPS)
-        return not self._watched_ and is_ours
-
-    @property
-    def _can_be_chained(self) -> bool:
-        """Whether autograd would do nothing in training that a chain does not do."""
-        return (
-            self._is_loss_of_criterion
-            and self.criterion_.is_private
-            and self._compiled_ is None
-            and self.precision == "float32"
-            and not is_autocast_on(torch.device(self.device))
-            and not torch.is_anomaly_enabled()
-            and self.optimizer_.hypergradient == "first-order"
-            and ChainedModule.suits(self.module_)
-        )
-
-    def _training_batches(self, iterator: Any) -> Iterator[Any]:
-        """Yield the batches of an epoch, without the loader where nobody would miss it."""
-        if (
-            not self._needs_no_loader(iterator)
-            or type(iterator.batch_sampler) is not StratifiedBatchSampler
-        ):
-            yield from iterator
+        if not training:
+            scores = ValidationScores(self, step_fn)
+            super().run_single_epoch(iterator, training, prefix, scores.step, **fit_params)
+            scores.record(self.history, f"{prefix}_roc_auc")
             return
-        device = torch.device(self.device)
-        if self._resident_ is None or self._resident_[0] is not iterator:
-            dataset = resident(iterator.dataset, device, self.data_on_device)
-            self._resident_ = (iterator, dataset)
-        criterion = self.criterion_
-        is_private = self._is_alone and self._is_loss_of_criterion and criterion.is_private
-        prepared = None
-        for X, y in whole_batches(
-            self._resident_[1], iterator.batch_sampler, device, share_targets=is_private
-        ):
-            if is_private and prepared is None:
-                prepared = criterion.prepare(y)  # all batches have the same
-            yield X, y if prepared is None else prepared
-
-    def _scoring_batches(self, iterator: Any) -> Iterable[Any]:
-        if (
-            not self._needs_no_loader(iterator)
-            or type(iterator.sampler) is not SequentialSampler
-            or iterator.batch_size is None
-        ):
-            return iterator
-        return consecutive_batches(iterator.dataset, iterator.batch_size)
-
-    @staticmethod
-    def _needs_no_loader(iterator: Any) -> bool:
-        return (
-            type(iterator) is DataLoader
-            and iterator.collate_fn is keep_batch
-            and not iterator.num_workers
-        )
+        observed = is_observed(self)
+        self.optimizer_.train()
+        # an interrupt may have come between the two phases of a batch
+        self.optimizer_.drop_iteration()
+        try:
+            self.gradients_ = choose(self, self.gradients_)
+            self._step_ = self._make_step(observed=observed)
+            train_epoch(self, iterator, prefix, step_fn, observed=observed, **fit_params)
+        finally:
+            self._step_ = None
+            self.optimizer_.eval()
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         self._resident_ = None
@@ -450,48 +291,44 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         dict
             Of the last step ``loss`` and ``y_pred``, of all steps ``losses`` by name.
         """
-        losses = {}
-        for _ in range(self.optimizer_.phases_per_batch):
-            name = f"{self.optimizer_.phase}_loss"
-            step = self._phase_step(batch, **fit_params)
-            losses[name] = step["loss"].detach()
-        return {**step, "losses": losses}
+        X, y = batch
+        step = self._step_ or self._make_step(observed=True)
+        losses, output = step(X, y, **fit_params)
+        return {"loss": list(losses.values())[-1], "y_pred": output, "losses": losses}
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Evaluate the loss of the phase, and add its gradient to what there is."""
         X, y = batch
-        if self._compiled_ is not None and self._whole_step_ is None and not fit_params:
-            X, y = self._moved(batch)
-            optimizer = self.optimizer_
-            step = self._compiled_(X, y, optimizer.phase, optimizer.trained_parameters)
-            if step is not None:
-                return {"loss": step[0], "y_pred": step[1]}
-            self._compiled_ = None
-        if self._chained_ is not None and isinstance(X, Tensor) and not fit_params:
-            X, y = self._moved(batch)
-            logits = self._chained_(X)
-            loss, slopes = self.criterion_.gradient(logits, y, phase=self.optimizer_.phase)
-            self._chained_.backward(slopes, self.optimizer_.gradient_places)
-            return {"loss": loss, "y_pred": logits}
-        with self._autocast():
-            logits = self.infer(X, **fit_params)
-        if self.precision != "float32":
-            logits = logits.float()
-        if self._is_loss_of_criterion:
-            phase = self.optimizer_.phase
-            loss = self.criterion_.backward(logits, self._on_device(y), phase=phase)
-        else:
-            loss = self.get_loss(logits, y, X=X, training=True)
-            loss.backward()
-        return {"loss": loss, "y_pred": logits}
+        loss, output = self.gradients_(X, y, self.optimizer_.phase, **fit_params)
+        return {"loss": loss, "y_pred": output}
 
-    @property
-    def _is_loss_of_criterion(self) -> bool:
-        """Whether the loss is that of our criterion, or of a kind of it, and nothing else."""
-        return (
-            isinstance(self.criterion_, CompositionalAUCLoss)
-            and getattr(self.get_loss, "__func__", None) is CompositionalAUCNet.get_loss
-        )
+    def _make_step(self, *, observed: bool) -> Step:
+        """Return what takes the steps of a batch, by way of :meth:`train_step_single`."""
+
+        def gradients(X: Any, y: Any, phase: Phase, **fit_params: Any) -> tuple[Tensor, Any]:
+            step = self.train_step_single((X, y), **fit_params)
+            if observed:
+                parameters = list(self.get_all_learnable_params())
+                told = {"named_parameters": parameters, "batch": (X, y), "training": True}
+                self.notify("on_grad_computed", **told)
+            return step["loss"].detach(), step["y_pred"]
+
+        def inner_loss(X: Any, y: Any, **fit_params: Any) -> Tensor:
+            with self.autocast():
+                logits = self.infer(X, **fit_params)
+            return self.criterion_(logits, self._on_device(y), phase="inner")
+
+        return Step(self.module_, self.optimizer_, gradients, inner_loss, self.device)
+
+    def forward_in_training(self, X: Any, **fit_params: Any) -> Any:
+        """Return the module's output in training, in single precision."""
+        with self.autocast():
+            output = self.infer(X, **fit_params)
+        return output if self.precision == "float32" else output.float()
+
+    def loss_in_training(self, y_pred: Any, y_true: Any, X: Any, phase: Phase) -> Tensor:
+        """Return the loss of the phase, which is that of the optimizer, by :meth:`get_loss`."""
+        return self.get_loss(y_pred, y_true, X=X, training=True)
 
     def get_loss(
         self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
@@ -500,22 +337,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         phase = optimizer.phase if training or optimizer.pretraining else "outer"
         return self.criterion_(y_pred, self._on_device(y_true), phase=phase)
 
-    def _autocast(self) -> Any:
+    def autocast(self) -> Any:
         """Return the context of a forward pass in training."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
-    def _moved(self, batch: Any) -> tuple[Any, Any]:
-        """Return a batch on the device, as the module and the criterion take it."""
-        X, y = batch
-        return scaled(self._on_device(X)), self._on_device(y)
-
     def _on_device(self, values: Any) -> Any:
         if isinstance(values, Tensor):
             return values.to(self.device)
-        if isinstance(values, PreparedTargets):
-            return values
         return to_tensor(values, device=self.device)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
@@ -525,20 +355,16 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         return self.module_(scaled(self._on_device(x)), **fit_params)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
-        """Return the logits of a batch, padded where rows are few.
-
-        Matrix products take another path for a handful of rows, with other rounding;
-        padded, the score of an example does not depend on the batch that it came in.
-        """
+        """Return the logits of a batch, padded where rows are few, see :func:`padded`."""
         X, y = batch
         if training:
             return super().evaluation_step(batch, training=True)
-        return super().evaluation_step((_padded(X), y))[: len(X)]
+        return super().evaluation_step((padded(X), y))[: len(X)]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
-        self.check_is_fitted()
-        return self._evaluate(X, lambda batch: self._vote(self.infer(batch))).double().numpy()
+        logits = self._evaluate(X, lambda batch: vote(self.module_, self.infer(batch)))
+        return logits.double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the sigmoid of the logits as probabilities of shape (n, 2)."""
@@ -560,63 +386,35 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             If the module has neither.
         """
         self.check_is_fitted()
-        embed = getattr(self.module_, "embed", None)
-        if not inspect.ismethod(embed):  # it may be the first layer
-            embed = partial(_last_linear_input, self.module_)
+        embed = embedding_of(self.module_)
         return self._evaluate(
             X, lambda batch: embed(scaled(self._on_device(batch))).float()
         ).numpy()
 
-    @torch.no_grad()
     def _evaluate(self, X: Any, function: Callable[[Any], Tensor]) -> Tensor:
-        """Return what a function makes of all examples in evaluation, batch by batch."""
+        self.check_is_fitted()
         self._set_training(False)
         dataset = self.get_dataset(X)
-        outputs: Tensor | None = None
-        start = 0
-        for batch, _ in self._scoring_batches(self.get_iterator(dataset)):
-            end = start + len(batch)
-            output = function(_padded(batch))
-            if outputs is None:
-                # at once: parts, joined at the end, would leave gaps in memory
-                outputs = output.new_empty((len(dataset), *output.shape[1:]), device="cpu")
-            outputs[start:end] = output[: end - start]
-            start = end
-        if outputs is None:
-            raise ValueError("there is nothing to score: the iterator has no batches.")
-        # a loader may have been told to drop what is left of the last batch
-        return outputs[:start]
-
-    @property
-    def _n_members(self) -> int:
-        return getattr(self.module_, "n_members", 1)
-
-    @torch.no_grad()
-    def _vote(self, logits: Tensor) -> Tensor:
-        """Return one logit of each example, of shape (n,), from those of the members."""
-        logits = logits.detach()
-        if self._n_members == 1:
-            return logits.reshape(-1)
-        return getattr(self.module_, "vote", mean_probability_logit)(logits)
+        iterator = self.get_iterator(dataset)
+        batches: Iterable[Any] = iterator
+        if (
+            needs_no_loader(iterator)
+            and type(iterator.sampler) is SequentialSampler
+            and iterator.batch_size is not None
+        ):
+            batches = consecutive_batches(iterator.dataset, iterator.batch_size)
+        return evaluate(batches, function, len(dataset))
 
     def training_state(self) -> dict[str, Any]:
-        """Return all that continuing the training needs, the data's order aside.
+        """Return all that continuing the training needs, except the order of the data.
 
         The tensors are the live ones: copy them to keep them.
         """
-        return {
-            "module": self.module_.state_dict(),
-            "criterion": self.criterion_.state_dict(),
-            "optimizer": self.optimizer_.state_dict(),
-            "first_epoch": self.first_epoch_,
-        }
+        return state.training_state(self)
 
-    def load_training_state(self, state: dict[str, Any]) -> None:
+    def load_training_state(self, training_state: dict[str, Any]) -> None:
         """Return to a :meth:`training_state`."""
-        self.module_.load_state_dict(state["module"])
-        self.criterion_.load_state_dict(state["criterion"])
-        self.first_epoch_ = state["first_epoch"]
-        self.optimizer_.load_state_dict(state["optimizer"])
+        state.load_training_state(self, training_state)
 
     def continue_from(self, other: CompositionalAUCNet, restart: bool = False) -> None:
         """Take over weights and history of another net, which is left as it is.
@@ -625,39 +423,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         unless ``restart`` asks for a schedule of stages from its start or the
         strategy is another one.
         """
-        self._check_same_module(other)
-        self.history_ = History(copy.deepcopy(list(other.history)))
-        state = other.training_state()
-        mine, others = self.optimizer_, other.optimizer_
-        if restart or (self.strategy, mine.variant, mine.inner_steps) != (
-            other.strategy,
-            others.variant,
-            others.inner_steps,
-        ):
-            self.module_.load_state_dict(state["module"])
-            self.criterion_.load_state_dict(state["criterion"])
-            self.first_epoch_ = len(self.history)
-            return
-        own_rates = self.optimizer_.state_dict()["param_groups"]
-        state["optimizer"] = state["optimizer"] | {"param_groups": own_rates}
-        self.load_training_state(state)
-
-    def _check_same_module(self, other: CompositionalAUCNet) -> None:
-        # a lazy parameter takes the shape of what is loaded into it
-        lazy = {name for name, tensor in self.module_.named_parameters() if is_lazy(tensor)}
-        shapes = [
-            {
-                name: tuple(tensor.shape)
-                for name, tensor in net.module_.named_parameters()
-                if name not in lazy
-            }
-            for net in (self, other)
-        ]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                "training cannot go on, the network is another one than in the last fit: its "
-                f"parameters were {shapes[1]} and are {shapes[0]}."
-            )
+        state.continue_from(self, other, restart=restart)
 
     def _check_schedule(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -694,210 +460,21 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             for kind in (NeuralNet, CompositionalAUCNet)
             for name in inspect.signature(kind.__init__).parameters
         }
-        state = {k: v for k, v in vars(self).items() if k in names or "__" in k.strip("_")}
+        reduced = {k: v for k, v in vars(self).items() if k in names or "__" in k.strip("_")}
         if isinstance(self.module, nn.Module):
-            state["module"] = copy.deepcopy(self.module).cpu()
-        state["callbacks"] = clone(self.callbacks, safe=False)
+            reduced["module"] = copy.deepcopy(self.module).cpu()
+        reduced["callbacks"] = clone(self.callbacks, safe=False)
         if self.initialized_:
-            rows = [{k: v for k, v in row.items() if k != "batches"} for row in self.history]
-            block = io.BytesIO()
-            torch.save(_plain(self.training_state()), block)
-            state["fitted"] = {"history": rows, "training_state": block.getvalue()}
-        return state
+            reduced["fitted"] = state.pack(self)
+        return reduced
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        fitted = state.pop("fitted", None)
-        state["device"] = present_device(state["device"])
-        self.__init__(**state)  # type: ignore[misc]
+    def __setstate__(self, reduced: dict[str, Any]) -> None:
+        reduced = dict(reduced)
+        fitted = reduced.pop("fitted", None)
+        reduced["device"] = present_device(reduced["device"])
+        self.__init__(**reduced)  # type: ignore[misc]
         if fitted is None:
             return
         with forked_rng(self.device):
             self.initialize()
-        for row in fitted["history"]:
-            self.history.append({**row, "batches": []})
-        training_state = torch.load(
-            io.BytesIO(fitted["training_state"]), map_location=self.device, weights_only=True
-        )
-        self.load_training_state(training_state)
-
-    def _phase_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        optimizer = self.optimizer_
-        phase = optimizer.phase
-        exact = optimizer.hypergradient == "exact"
-        if exact and phase == "inner":
-            self._inner_rng_state_ = get_rng_state(self.device)
-        if self._whole_step_ is not None and not fit_params:
-            taken = self._whole_step_(*self._moved(batch))
-            if taken is not None:
-                return {"loss": taken[0], "y_pred": taken[1]}
-            if not self._whole_step_.is_of_use:
-                self._whole_step_ = None
-        optimizer.zero_grad()
-        # lookahead predicts at u: what the batch does to running statistics at w is undone
-        passing = optimizer.phases_per_batch == 2 and phase == "inner"
-        with self._buffers_kept() if passing else nullcontext():
-            step = self.train_step_single(batch, **fit_params)
-        if self._watched_:
-            self.notify(
-                "on_grad_computed",
-                named_parameters=list(self.get_all_learnable_params()),
-                batch=batch,
-                training=True,
-            )
-        if exact and phase == "outer":
-            with self._buffers_kept():
-                optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
-        else:
-            optimizer.step()
-        return step
-
-    @contextmanager
-    def _buffers_kept(self) -> Iterator[None]:
-        """Undo what happens to the module's buffers."""
-        places = self._places_of_buffers_
-        if places is None:
-            places = self._find_buffers()
-        places = [(buffers, name) for buffers, name in places if buffers.get(name) is not None]
-        before = [buffers[name] for buffers, name in places]
-        copies = self._copies_of_buffers_
-        if len(copies) == len(before) and all(map(_are_alike, copies, before)):
-            if copies:
-                torch._foreach_copy_(copies, before)
-        else:
-            copies = self._copies_of_buffers_ = [buffer.clone() for buffer in before]
-        try:
-            yield
-        finally:
-            if before:
-                torch._foreach_copy_(before, copies)
-            for (buffers, name), buffer in zip(places, before, strict=True):
-                # the module may have put another tensor in its place
-                buffers[name] = buffer
-
-    def _find_buffers(self) -> list[tuple[dict[str, Any], str]]:
-        modules = self.module_.modules()
-        return [(module._buffers, name) for module in modules for name in module._buffers]
-
-    def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
-        # the Hessian must be that of the very function whose gradient led to u
-        with forked_rng(self.device, state=self._inner_rng_state_), self._autocast():
-            logits = self.infer(batch[0], **fit_params)
-        return self.criterion_(logits, self._on_device(batch[1]), phase="inner")
-
-    def _record_losses(self, rows: list[dict[str, float]]) -> None:
-        for name in ("inner_loss", "outer_loss"):
-            values = [row[name] for row in rows if name in row]
-            for value in values:
-                if not math.isfinite(value):
-                    self._raise_diverged(f"the {name.replace('_', ' ')} is {value}")
-            if values:
-                self.history.record(name, float(np.mean(values)))
-        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        for name, tensor in self.module_.named_parameters():
-            if not torch.isfinite(tensor).all():
-                self._raise_diverged(f"{name} is not finite")
-
-    def _raise_diverged(self, what: str) -> None:
-        group = self.optimizer_.param_groups[0]
-        rates = ", ".join(f"{k}={group[k]:g}" for k in ("lr", "inner_lr") if group[k] is not None)
-        raise DivergenceError(
-            f"training diverged in epoch {len(self.history)}: {what} with {rates}. Use a smaller "
-            "lr, or features of a smaller range."
-        )
-
-
-class _LossLog:
-    """The losses of an epoch, which stay on their device until its end.
-
-    Parameters
-    ----------
-    prefix : str
-        Of the names of the loss and of the size of a batch.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._steps: list[tuple[tuple[str, ...], int]] = []
-        self._recent: list[Tensor] = []
-        self._earlier: list[Tensor] = []
-
-    def add(self, losses: dict[str, Tensor], batch_size: int) -> None:
-        """Keep the losses of the steps of a batch."""
-        self._steps.append((tuple(losses), batch_size))
-        self._recent.extend(losses.values())
-        # small tensors that stay, between large ones that go, would leave gaps in memory
-        if len(self._recent) >= _MOST_LOSSES:
-            self._join()
-
-    def rows(self) -> list[dict[str, float]]:
-        """Return a row for each batch; its loss is that of its last step."""
-        self._join()
-        values = iter(torch.cat(self._earlier).tolist() if self._earlier else ())
-        rows = []
-        for names, batch_size in self._steps:
-            row = {name: next(values) for name in names}
-            row[f"{self._prefix}_loss"] = row[names[-1]]
-            row[f"{self._prefix}_batch_size"] = batch_size
-            rows.append(row)
-        return rows
-
-    def _join(self) -> None:
-        if self._recent:
-            self._earlier.append(torch.stack(self._recent))
-            self._recent.clear()
-
-
-def _are_alike(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and one.device == other.device
-
-
-def _looks_at_batches(listener: Any, base: type) -> bool:
-    """Return whether a callback, or a net, does something of its own with batches of training."""
-    if type(listener) is LRScheduler:
-        return listener.step_every == "batch"
-    if type(listener) in (EpochScoring, BatchScoring) and not listener.on_train:
-        return False
-    names = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-    return any(getattr(type(listener), name) is not getattr(base, name) for name in names)
-
-
-def _padded(X: Any) -> Any:
-    missing = _LEAST_ROWS - len(X)
-    if missing <= 0:
-        return X
-    return torch.cat([X, X[:1].expand(missing, *X.shape[1:])])
-
-
-def _last_linear_input(module: nn.Module, X: Tensor) -> Tensor:
-    """Return what the linear layer that runs last gets when the module is called."""
-    seen: list[Tensor] = []
-
-    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-        seen[:] = [next(iter((*inputs, *named.values()))).flatten(1)]
-
-    hooks = [
-        layer.register_forward_pre_hook(keep, with_kwargs=True)
-        for layer in module.modules()
-        if isinstance(layer, nn.Linear)
-    ]
-    try:
-        module(X)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not seen:
-        raise ValueError(
-            f"module {type(module).__name__} runs no nn.Linear, the input of which would be its "
-            "features; give it a method embed(X) that returns them."
-        )
-    return seen[0]
-
-
-def _plain(state: Any) -> Any:
-    """Turn NumPy's numbers, which callbacks may set, into Python's."""
-    if isinstance(state, dict):
-        return {key: _plain(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(_plain(value) for value in state)
-    return state.item() if isinstance(state, np.generic) else state
+        state.unpack(self, fitted)

@@ -37,19 +37,29 @@ def test_a_loader_yields_the_requested_rows():
         np.testing.assert_array_equal(targets, y[rows])
 
 
-@pytest.mark.parametrize("share_targets", [True, False])
+@pytest.mark.parametrize("one_by_one", [True, False])
 @pytest.mark.parametrize("is_subset", [True, False])
-def test_whole_batches_are_the_batches_of_the_sampler(numbered, share_targets, is_subset):
+def test_whole_batches_are_the_batches_of_the_sampler(numbered, one_by_one, is_subset):
     dataset = Subset(Subset(numbered, range(19, -1, -1)), range(2, 16)) if is_subset else numbered
     y = numbered.y.flip(0)[2:16] if is_subset else numbered.y
     sampler, same = (StratifiedBatchSampler(y, 5, random_state=0) for _ in range(2))
     device = torch.device("cpu")
-    batches = list(whole_batches(dataset, sampler, device, share_targets=share_targets))
+    batches = list(whole_batches(dataset, sampler, device, one_by_one=one_by_one))
     for (X, targets), rows in zip(batches, same, strict=True):
         expected, expected_targets = take(dataset, rows)
         assert torch.equal(X, expected)
         assert torch.equal(targets, expected_targets)
-    assert all(targets is batches[0][1] for _, targets in batches[1:]) == share_targets
+    assert all(targets is batches[0][1] for _, targets in batches[1:]) != one_by_one
+
+
+def test_targets_that_were_changed_are_not_shared_any_more(numbered):
+    sampler = StratifiedBatchSampler(numbered.y, 5, random_state=0)
+    sums = []
+    for _, targets in whole_batches(numbered, sampler, torch.device("cpu"), one_by_one=False):
+        sums.append(targets.sum().item())
+        targets.zero_()
+    assert sums == [sums[0]] * len(sampler)
+    assert sums[0] > 0
 
 
 @pytest.mark.parametrize("is_subset", [True, False])

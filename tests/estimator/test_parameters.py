@@ -57,7 +57,7 @@ def test_prefixed_parameters_survive_set_params_and_clone_and_reach_the_net(toy,
     np.testing.assert_array_equal(first.decision_function(toy[0]), second.decision_function(toy[0]))
     net = first.net_
     assert net.module_.layers[0].weight.shape[2] == 8
-    assert net.criterion_.version == "v1"
+    assert net.criterion_.outer.version == "v1"
     assert net.optimizer_.adaptive
     assert net.sampler_.n_positive + net.sampler_.n_negative == 32
     assert "print_log" not in dict(net.callbacks_)

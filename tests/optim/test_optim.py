@@ -12,7 +12,6 @@ import torch
 from reference import ReferencePDSCA
 
 from skdam import PDSCA, CompositionalAUCLoss, StratifiedBatchSampler
-from skdam.optim.packing import Pack
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pdsca_trajectories.json").read_text())
 
@@ -678,42 +677,6 @@ def test_a_bad_group_is_not_added(network):
         optimizer.add_param_group({"params": network[2].parameters(), "lr": -1})
     assert len(optimizer.param_groups) == 2
     optimizer.add_param_group({"params": network[2].parameters(), "lr": 0.3})
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {},
-        {"inner_steps": 0},
-        {"adaptive": True, "lr": 1e-2},
-        {"variant": "lookahead"},
-        {"variant": "lookahead", "adaptive": True, "lr": 1e-2},
-    ],
-)
-def test_packed_parameters_take_the_steps_of_separate_ones(batch, monkeypatch, parameters):
-    X, y = batch
-    weights = []
-    for is_packed in (True, False):
-        if not is_packed:
-            monkeypatch.setattr("skdam.optim.packing.Pack.suits", lambda *_: False)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = Branches()
-        network.taken = (0, 1, 2)
-        loss = CompositionalAUCLoss().double()
-        optimizer = PDSCA(network.parameters(), loss, **parameters)
-        for step in range(30):
-            if step == 11:
-                optimizer.load_state_dict(optimizer.state_dict())
-            if step == 20:
-                optimizer.restart_stage()
-            take_step(network, loss, optimizer, X, y)
-        assert [isinstance(part, Pack) for _, part in optimizer._parts] == (
-            [True] if is_packed else [False] * len(optimizer.trained_parameters)
-        )
-        weights.append(flat(network.parameters()))
-        optimizer.state_dict()
-    torch.testing.assert_close(weights[0], weights[1], rtol=1e-12, atol=1e-14)
 
 
 def train_a_little(network, X, y, n_steps=4, **parameters):

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from skdam import AUCMarginLoss, CompositionalAUCLoss, CompositionalAUCNet, DivergenceError
+from skdam.training.epoch import is_observed
 
 
 def make_net(kind=CompositionalAUCNet, module=nn.Linear, **parameters):
@@ -208,7 +209,7 @@ def test_parameters_of_skorch_reach_their_parts(toy):
         callbacks__print_log=None,
     )
     fit(net, toy)
-    assert net.criterion_.version == "v1"
+    assert net.criterion_.outer.version == "v1"
     groups = net.optimizer_.param_groups
     assert [g["weight_decay"] for g in groups] == [0.0, 1e-4, 1e-4]
     assert groups[0]["betas"] == (0.5, 0.6)
@@ -580,8 +581,8 @@ def test_continuing_leaves_the_other_net_as_it_is(toy):
     np.testing.assert_array_equal(net.decision_function(toy[0]), scores)
 
 
-def test_criterion_is_an_auc_margin_loss(toy):
-    assert isinstance(make_net().criterion_, AUCMarginLoss)
+def test_the_outer_loss_is_an_auc_margin_loss(toy):
+    assert isinstance(make_net().criterion_.outer, AUCMarginLoss)
 
 
 def test_scores_are_as_many_as_the_loader_yields(toy):
@@ -622,7 +623,7 @@ def test_buffers_of_any_kind_count_for_the_inner_point_alone(toy):
 
 
 @pytest.mark.parametrize(
-    ("callback", "watches"),
+    ("callback", "observes"),
     [
         (LRScheduler("StepLR", step_size=1, gamma=0.5), False),
         (LRScheduler("StepLR", step_size=1, gamma=0.5, step_every="batch"), True),
@@ -633,14 +634,14 @@ def test_buffers_of_any_kind_count_for_the_inner_point_alone(toy):
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_callbacks_that_look_at_validation_alone_do_not_watch_the_training(toy, callback, watches):
+def test_callbacks_of_validation_do_not_observe_training(toy, callback, observes):
     rows = []
     for watch in ([], [Watching()]):
         net = make_net(
             callbacks=[("own", copy.deepcopy(callback)), *watch], train_split=ValidSplit(4)
         )
         fit(net, toy)
-        assert net._watched_ == (watches or bool(watch))
+        assert is_observed(net) == (observes or bool(watch))
         rows.append([{k: v for k, v in row.items() if k != "dur"} for row in net.history])
     assert rows[0] == rows[1]
 

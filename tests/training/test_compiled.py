@@ -1,7 +1,5 @@
-import gc
 import pickle
 import shutil
-import weakref
 
 import numpy as np
 import pytest
@@ -78,7 +76,7 @@ def test_many_nets_are_compiled_in_one_process(data):
     for seed in range(12):  # torch gives up on a function that it has compiled 8 times
         net = CompositionalAUCNet(nn.Linear(X.shape[1], 1), verbose=0, max_epochs=1, compile=True)
         net.set_params(random_state=seed).fit(X / X.max(0), y)
-        assert net._compiled_ is not None
+        assert net.gradients_.name == "compiled"
 
 
 @needs_compiler
@@ -120,23 +118,6 @@ def test_the_exact_hypergradient_is_not_compiled(data):
         clf.fit(*data)
 
 
-def test_half_precision_trains_and_predicts_in_full(data):
-    full, half = (fitted(data, precision=p) for p in ("float32", "bfloat16"))
-    scores = half.decision_function(data[0])
-    assert all(p.dtype == torch.float32 for p in half.net_.module_.parameters())
-    # eight bits would tie
-    assert len(np.unique(scores)) == len(np.unique(data[0], axis=0))
-    assert np.corrcoef(scores, full.decision_function(data[0]))[0, 1] > 0.99
-    assert not np.array_equal(scores, full.decision_function(data[0]))
-
-
-def test_precision_is_checked(data):
-    with pytest.raises(ValueError, match="precision"):
-        fitted(data, precision="float16")
-    with pytest.raises(ValueError, match="precision must be one of"):
-        CompositionalAUCNet(nn.Linear(2, 1), precision="half").initialize()
-
-
 @needs_compiler
 def test_options_reach_the_compiler(data):
     with pytest.raises(ValueError, match="compile__backend='sorcery'"):
@@ -164,15 +145,6 @@ class Slower(Callback):
             group["lr"] *= 0.8
 
 
-def count_whole_steps(net):
-    """Initialize the net, and return a list that grows with each step compiled as a whole."""
-    net.initialize()
-    counted = []
-    count_step = net.optimizer_.count_step
-    net.optimizer_.count_step = lambda *given: counted.append(1) or count_step(*given)
-    return counted
-
-
 def state_of(net):
     optimizer = net.optimizer_.state_dict()
     return {
@@ -189,48 +161,25 @@ TRACED = {"compile": True, "compile__backend": "aot_eager"}
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("parameters", "n_otherwise"),
+    "parameters",
     [
-        ({}, 2),
-        ({"optimizer__inner_steps": 3, "optimizer__inner_lr": 0.02}, 4),
-        ({"optimizer__epoch_decay": 0.0, "optimizer__weight_decay": 0.0}, 2),
-        ({"optimizer__clip_value": float("inf"), "lr": 1.0}, 2),
-        ({"strategy": "auc"}, 1),
-        ({"strategy": "cross-entropy", "optimizer__betas": (0.5, 0.3)}, 1),
-        ({"strategy": "two-stage", "criterion__inner_loss": "focal"}, 2),
-        ({"callbacks": [Slower()]}, 2),
-        ({"callbacks": [LRScheduler("StepLR", step_size=1, step_every="batch")]}, None),
-        ({"optimizer__adaptive": True, "lr": 0.01}, None),
-        ({"optimizer__variant": "lookahead"}, None),
+        {"optimizer__inner_steps": 3, "optimizer__inner_lr": 0.02},
+        {"optimizer__epoch_decay": 0.0, "optimizer__weight_decay": 0.0},
+        {"optimizer__clip_value": float("inf"), "lr": 1.0},
+        {"strategy": "cross-entropy", "optimizer__betas": (0.5, 0.3)},
+        {"strategy": "two-stage", "criterion__inner_loss": "focal"},
+        {"callbacks": [Slower()]},
+        {"callbacks": [LRScheduler("StepLR", step_size=1, step_every="batch")]},
+        {"optimizer__adaptive": True, "lr": 0.01},
+        {"optimizer__param_groups": [("0.*", {"lr": 0.01})]},
     ],
     ids=str,
 )
-def test_steps_as_a_whole_are_those_of_the_optimizer(data, parameters, n_otherwise):
+def test_the_whole_state_is_that_of_the_training_without_a_compiler(data, parameters):
     X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
     plain = small_net(**parameters).fit(X, y)
-    compiled = small_net(**parameters, **TRACED)
-    counted = count_whole_steps(compiled)
-    compiled.partial_fit(X, y)
-    n_steps = sum(len(row["batches"]) for row in compiled.history)
-    assert len(counted) == (0 if n_otherwise is None else n_steps - n_otherwise)
-    assert compiled._compiled_ is not None
-    torch.testing.assert_close(state_of(compiled), state_of(plain), rtol=1e-4, atol=1e-5)
-    # each phase is compiled once, whatever becomes of the rates
-    step = compiled._compiled_step_
-    if n_otherwise is not None:
-        assert len(step._functions) == {"compositional": 2, "two-stage": 2}.get(plain.strategy, 1)
-
-
-@needs_compiler
-def test_steps_of_several_rates_are_compiled_in_part(data):
-    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
-    parameters = {"optimizer__param_groups": [("0.*", {"lr": 0.01})]}
-    plain = small_net(**parameters).fit(X, y)
-    compiled = small_net(**parameters, **TRACED)
-    counted = count_whole_steps(compiled)
-    compiled.partial_fit(X, y)
-    assert not counted
-    assert compiled._compiled_ is not None
+    compiled = small_net(**parameters, **TRACED).fit(X, y)
+    assert compiled.gradients_.name == "compiled"
     torch.testing.assert_close(state_of(compiled), state_of(plain), rtol=1e-4, atol=1e-5)
 
 
@@ -281,13 +230,6 @@ def hold_dual(net):
     net.optimizer_.param_groups[-1]["lr"] = 1e-3
 
 
-def penalise(net):
-    weight = net.module_[0].weight
-    net.criterion_.inner_loss = lambda logits, targets: (
-        (logits - targets).square() + 0.1 * weight.square().sum()
-    )
-
-
 def patch_step(net):
     step = net.optimizer_.step
     net.optimizer_.step = lambda: step()
@@ -306,23 +248,36 @@ def patch_train_step(net):
         (lambda: Listed(instead=False), None, []),
         (Skipping, None, [LeaveOut()]),
         (perceptron, hold_dual, []),
-        (perceptron, penalise, []),
         (perceptron, patch_step, []),
         (perceptron, patch_train_step, []),
     ],
 )
-def test_what_is_more_than_a_step_is_not_compiled_as_a_whole(data, module, change, callbacks):
+def test_unusual_modules_and_changes_count_as_without_a_compiler(data, module, change, callbacks):
     X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
     nets = []
     for parameters in ({}, TRACED):
         net = small_net(module, optimizer__epoch_decay=0.1, callbacks=callbacks, **parameters)
-        counted = count_whole_steps(net)
+        net.initialize()
         if change is not None:
             change(net)
         nets.append(net.partial_fit(X, y))
-    n_steps = sum(len(row["batches"]) for row in net.history)
-    assert len(counted) < (n_steps if callbacks else 1)
     torch.testing.assert_close(state_of(nets[1]), state_of(nets[0]), rtol=1e-4, atol=1e-5)
+
+
+@needs_compiler
+def test_an_inner_loss_may_depend_on_a_weight(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    states = []
+    for parameters in ({}, TRACED):
+        net = small_net(**parameters)
+        weight = net.module[0].weight
+
+        def penalised(logits, targets, weight=weight):
+            return (logits - targets).square() + 0.1 * weight.square().sum()
+
+        net.set_params(criterion__inner_loss=penalised)
+        states.append(state_of(net.fit(X, y)))
+    torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
 
 
 @needs_compiler
@@ -330,22 +285,6 @@ def test_a_scheduler_hears_of_the_steps_of_a_net_that_was_pickled(data):
     X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
     net = small_net(callbacks=[LRScheduler("StepLR", step_size=1)], **TRACED).fit(X, y)
     pickle.loads(pickle.dumps(net)).partial_fit(X, y)  # torch would warn
-
-
-@needs_compiler
-def test_no_vectors_are_held_after_a_fit(data):
-    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
-    net = small_net(**TRACED)
-    vectors = []
-    count_whole_steps(net)
-    count_step = net.optimizer_.count_step
-    net.optimizer_.count_step = lambda options, vector: (
-        vectors.append(weakref.ref(vector)) or count_step(options, vector)
-    )
-    net.partial_fit(X, y)
-    gc.collect()
-    assert vectors
-    assert not any(vector() for vector in vectors)
 
 
 @needs_compiler
@@ -383,7 +322,7 @@ class DropoutSchedule(Callback):
 @needs_compiler
 def test_what_a_callback_changes_is_compiled_again(data):
     clf = fitted(data, compile=True, n_members=1, callbacks=[DropoutSchedule()])
-    assert clf.net_._compiled_ is not None
+    assert clf.net_.gradients_.name == "compiled"
 
 
 @needs_compiler

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from skdam import AUCMarginLoss, CompositionalAUCLoss
+from skdam import AUCMarginLoss
 
 PRIORS = {"v1": {"prior": 0.25}, "v2": {}}
-
-
-@pytest.fixture
-def logits_and_targets():
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(64, generator=generator, dtype=torch.float64)
-    return logits, (torch.arange(64) % 4 == 0).double()
 
 
 def set_dual(loss, a, b, alpha):
@@ -105,40 +98,6 @@ def test_members_are_independent(logits_and_targets, version):
     assert value.item() == pytest.approx(total)
 
 
-def test_inner_cross_entropy_is_that_of_torch(logits_and_targets):
-    logits, targets = logits_and_targets
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
-    torch.testing.assert_close(CompositionalAUCLoss()(logits, targets, phase="inner"), expected)
-
-
-def test_focal_weights_cross_entropy_by_the_doubt_squared(logits_and_targets):
-    logits, targets = logits_and_targets
-    p = torch.sigmoid(logits)
-    p_true = torch.where(targets == 1, p, 1 - p)
-    expected = (-((1 - p_true) ** 2) * p_true.log()).mean()
-    loss = CompositionalAUCLoss(inner_loss="focal")
-    torch.testing.assert_close(loss(logits, targets, phase="inner"), expected)
-
-
-def test_focal_keeps_its_gradient_for_confident_examples():
-    logits = torch.tensor([40.0, -40.0], requires_grad=True)
-    CompositionalAUCLoss(inner_loss="focal")(logits, torch.tensor([0, 1]), "inner").backward()
-    torch.testing.assert_close(logits.grad, torch.tensor([0.5, -0.5]))
-
-
-def test_inner_loss_may_be_a_callable(logits_and_targets):
-    logits, targets = logits_and_targets
-    loss = CompositionalAUCLoss(inner_loss=lambda h, t: (h - t) ** 2)
-    expected = ((logits - targets) ** 2).mean()
-    torch.testing.assert_close(loss(logits, targets, phase="inner"), expected)
-
-
-def test_inner_loss_must_be_per_example(logits_and_targets):
-    loss = CompositionalAUCLoss(inner_loss=lambda h, t: (h - t).mean())
-    with pytest.raises(ValueError, match=r"inner_loss must return.*\(64,\), got \(\)"):
-        loss(*logits_and_targets, phase="inner")
-
-
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
 @pytest.mark.parametrize("column", [False, True])
 def test_targets_of_any_dtype_and_column_vectors(logits_and_targets, dtype, column):
@@ -164,28 +123,6 @@ def test_shapes_are_checked(logits, targets, message):
         AUCMarginLoss()(torch.zeros(logits), torch.zeros(targets))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        ({"margin": 0}, "margin"),
-        ({"margin": float("nan")}, "margin"),
-        ({"version": "v3"}, "version"),
-        ({"prior": 0.2}, "prior"),
-        ({"prior": 1.0, "version": "v1"}, "prior"),
-        ({"n_members": 0}, "n_members"),
-        ({"inner_loss": "hinge"}, "inner_loss"),
-    ],
-)
-def test_arguments_are_checked(arguments, name):
-    with pytest.raises(ValueError, match=name):
-        CompositionalAUCLoss(**arguments)
-
-
-def test_unknown_phase():
-    with pytest.raises(ValueError, match="phase must be 'inner' or 'outer', got 'middle'"):
-        CompositionalAUCLoss()(torch.zeros(2), torch.zeros(2), phase="middle")
-
-
 @pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"version": "v1", "prior": 0.3}])
 @pytest.mark.parametrize("n_members", [None, 3])
 def test_gradients_of_the_margin_loss_may_be_differentiated(parameters, n_members):
@@ -201,44 +138,6 @@ def test_gradients_of_the_margin_loss_may_be_differentiated(parameters, n_member
     inputs = (logits, loss.a.detach().requires_grad_(), loss.b.detach().requires_grad_())
     assert torch.autograd.gradcheck(of, inputs)
     assert torch.autograd.gradgradcheck(of, inputs)
-
-
-@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"version": "v1", "prior": 0.3}])
-@pytest.mark.parametrize("n_members", [None, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("positives", [0, 3, 8])
-@pytest.mark.parametrize("phase", ["inner", "outer"])
-def test_backward_is_that_of_autograd(parameters, n_members, dtype, positives, phase):
-    generator = torch.Generator().manual_seed(0)
-    shape = (8, n_members or 1)
-    slow, fast = [], []
-    for results in (slow, fast):
-        generator.manual_seed(0)
-        logits = torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True)
-        loss = CompositionalAUCLoss(0.7, n_members=n_members, **parameters).to(dtype)
-        set_dual(loss, 0.6, 0.3, 0.4)
-        targets = torch.arange(8) < positives
-        for _ in range(2):  # gradients add up
-            if results is slow:
-                value = loss(2 * logits, targets, phase)
-                value.backward()
-            else:
-                value = loss.backward(2 * logits, targets, phase)
-        results += [value.detach(), logits.grad, loss.a.grad, loss.b.grad]
-    assert not fast[0].requires_grad
-    torch.testing.assert_close(fast, slow)
-
-
-def test_backward_leaves_alone_what_requires_no_gradient(logits_and_targets):
-    logits, targets = logits_and_targets
-    loss = AUCMarginLoss().to(logits.dtype)
-    loss.a.requires_grad_(False)
-    expected = loss(logits, targets)
-    expected.backward()
-    gradient, loss.b.grad = loss.b.grad, None
-    assert loss.backward(logits, targets) == expected
-    assert loss.a.grad is None
-    torch.testing.assert_close(loss.b.grad, gradient)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -281,25 +180,6 @@ def test_forward_differentiation(logits_and_targets):
     torch.testing.assert_close(slope, gradient.sum())
 
 
-@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}])
-@pytest.mark.parametrize("n_members", [None, 3])
-@pytest.mark.parametrize("phase", ["inner", "outer"])
-def test_prepared_targets_stand_for_targets(parameters, n_members, phase):
-    generator = torch.Generator().manual_seed(0)
-    loss = CompositionalAUCLoss(n_members=n_members, **parameters)
-    targets = (torch.arange(8) < 3).reshape(8, 1)
-    prepared = loss.prepare(targets)
-    for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        logits = torch.randn(8, n_members or 1, generator=generator).to(dtype).requires_grad_()
-        expected = loss(logits, targets, phase)
-        assert loss(logits, prepared, phase) == expected
-        assert loss.backward(logits, prepared, phase) == expected
-    with pytest.raises(ValueError, match=r"targets must have shape \(4,\).*, got \(8,\)"):
-        loss(logits[:4], prepared, phase)
-    with pytest.raises(ValueError, match=r"targets must have shape \(batch,\), got \(2, 4\)"):
-        loss.prepare(targets.reshape(2, 4))
-
-
 @pytest.mark.parametrize("n_members", [None, 3])
 def test_autocast_does_not_reach_the_margin_loss(n_members):
     """The differences of a, b and alpha need all digits."""
@@ -311,8 +191,9 @@ def test_autocast_does_not_reach_the_margin_loss(n_members):
     expected = loss(logits, targets)
     (gradient,) = torch.autograd.grad(expected, logits)
     with torch.autocast("cpu", torch.bfloat16):
-        assert loss(logits, targets) == expected
-        torch.testing.assert_close(loss.backward(logits, targets), expected.detach())
+        value = loss(logits, targets)
+    assert value == expected
+    value.backward()
     torch.testing.assert_close(logits.grad, gradient)
 
 
@@ -320,30 +201,13 @@ def test_logits_of_more_digits_than_the_loss(logits_and_targets):
     logits, targets = logits_and_targets
     logits.requires_grad_()
     loss = set_dual(AUCMarginLoss(), 0.5, 0.25, 0.75)
-    assert loss.backward(logits, targets).dtype == torch.float64
+    value = loss(logits, targets)
+    value.backward()
+    assert value.dtype == torch.float64
     assert logits.grad.dtype == torch.float64
     assert loss.a.grad.dtype == torch.float32
     expected = set_dual(AUCMarginLoss().double(), 0.5, 0.25, 0.75)(logits, targets)
-    torch.testing.assert_close(loss(logits, targets), expected)
-
-
-def test_backward_of_a_loss_that_was_changed_or_has_hooks(logits_and_targets):
-    logits, targets = logits_and_targets
-    logits.requires_grad_()
-
-    class Tripled(CompositionalAUCLoss):
-        def forward(self, logits, targets, phase):
-            return 3 * super().forward(logits, targets, phase)
-
-    plain, tripled, heard = CompositionalAUCLoss(), Tripled(), CompositionalAUCLoss()
-    calls = []
-    heard.a.register_hook(lambda gradient: calls.append(gradient))
-    for phase in ("inner", "outer"):
-        value = plain.backward(logits, targets, phase)
-        torch.testing.assert_close(tripled.backward(logits, targets, phase), 3 * value)
-        torch.testing.assert_close(heard.backward(logits, targets, phase), value)
-    torch.testing.assert_close(tripled.a.grad, 3 * plain.a.grad)
-    assert calls == [heard.a.grad]
+    torch.testing.assert_close(value, expected)
 
 
 def test_the_loss_works_on_tensors_without_data():
@@ -351,34 +215,14 @@ def test_the_loss_works_on_tensors_without_data():
     assert loss(torch.zeros(4, device="meta"), torch.zeros(4, device="meta")).shape == ()
 
 
-@pytest.mark.parametrize("method", ["backward", "gradient", "__call__"])
-def test_the_phase_is_checked(logits_and_targets, method):
-    with pytest.raises(ValueError, match="phase must be 'inner' or 'outer', got 'iner'"):
-        getattr(CompositionalAUCLoss(), method)(*logits_and_targets, phase="iner")
+@pytest.mark.parametrize(("lr", "alpha"), [(0.1, 0.2 * 0.6), (0.5, 0.6), (3.0, 0.6)])
+def test_ascent_goes_towards_the_maximum_and_never_past_it(lr, alpha):
+    loss = set_dual(AUCMarginLoss(), 0.7, 0.3, 0.0)
+    loss.ascend(lr)
+    assert loss.alpha.item() == pytest.approx(alpha)
 
 
-def test_gradient_of_a_function_of_the_user(logits_and_targets):
-    logits, targets = logits_and_targets
-    scale = torch.nn.Parameter(torch.tensor(2.0))
-
-    def in_place(logits, targets):
-        return logits.clamp_(-1, 1).mul_(scale).sub_(targets).square()
-
-    loss = CompositionalAUCLoss(inner_loss=in_place)
-    given = logits.detach().clone()
-    value, slopes = loss.gradient(given, targets, "inner")
-    torch.testing.assert_close(given, logits.detach(), rtol=0, atol=0)
-    of_scale, scale.grad = scale.grad, None
-    leaf = given.requires_grad_()
-    expected = loss(leaf * 1, targets, "inner")
-    expected.backward()
-    torch.testing.assert_close((value, slopes), (expected.detach(), leaf.grad))
-    torch.testing.assert_close(of_scale, scale.grad)
-
-
-def test_gradient_of_a_loss_that_ignores_the_logits(logits_and_targets):
-    weight = torch.ones((), requires_grad=True)
-    loss = CompositionalAUCLoss(inner_loss=lambda logits, targets: weight * targets)
-    _, slopes = loss.gradient(*logits_and_targets, "inner")
-    assert not slopes.any()
-    assert weight.grad is not None
+def test_ascent_stops_at_zero():
+    loss = set_dual(AUCMarginLoss(0.1), 0.9, 0.1, 0.2)
+    loss.ascend(0.5)
+    assert loss.alpha == 0

@@ -1,0 +1,150 @@
+"""The AUC margin loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skdam.losses.outer import OuterLoss
+from skdam.losses.targets import Classes
+
+
+class AUCMarginLoss(OuterLoss):
+    r"""AUC margin loss as a min-max problem over the class means of the scores.
+
+    With the score :math:`s = \mathrm{sigmoid}(h)` of a logit :math:`h`, margin
+    :math:`m` and label :math:`y`, the prior-free form (``version="v2"``) is
+
+    .. math::
+
+        F = E[(s - a)^2 | y{=}1] + E[(s - b)^2 | y{=}0]
+            + 2 \alpha (m + E[s | y{=}0] - E[s | y{=}1]) - \alpha^2 ,
+
+    minimised over the network, ``a`` and ``b`` and maximised over ``alpha >= 0``.
+    For fixed scores the saddle point is ``a = E[s | y=1]``, ``b = E[s | y=0]``,
+    ``alpha = max(0, m + b - a)``: the loss pulls the class means ``m`` apart and
+    makes each class compact. ``version="v1"`` is ``p (1 - p) F``, written per
+    example, with ``p`` the rate of positives.
+
+    The terms of a class that is absent from the batch are left out.
+
+    Parameters
+    ----------
+    margin : float, default=1.0
+        The distance ``m > 0`` wanted between the mean scores of the classes.
+    version : {"v1", "v2"}, default="v2"
+        With or without the class prior. "v2" needs no prior and suits batches
+        that hold both classes; "v1" is defined on any batch.
+    prior : float or None, default=None
+        The rate ``p`` of positives in "v1", in (0, 1). None takes the rate of
+        each batch.
+    n_members : int or None, default=None
+        None for logits of shape (batch,) or (batch, 1); ``k`` for logits of shape
+        (batch, k), the columns of which are independent models with an ``a``,
+        ``b`` and ``alpha`` each. The loss is their sum, so that each column gets
+        the gradient that it would get alone.
+
+    Attributes
+    ----------
+    a, b : torch.nn.Parameter of shape () or (n_members,)
+        Running estimates of the mean score of positives and of negatives.
+    alpha : Tensor of shape () or (n_members,)
+        The dual variable, a buffer: :meth:`ascend` moves it.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    References
+    ----------
+    Z. Yuan, Y. Yan, M. Sonka, T. Yang, "Large-scale Robust Deep AUC Maximization:
+    A New Surrogate Loss and Empirical Studies on Medical Image Classification",
+    ICCV 2021, arXiv:2012.03173, equations 4 and 6.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdam import AUCMarginLoss
+    >>> loss = AUCMarginLoss(margin=1.0)
+    >>> logits = torch.tensor([2.0, -1.0, 0.5, -3.0], requires_grad=True)
+    >>> round(loss(logits, torch.tensor([1, 0, 1, 0])).item(), 4)
+    0.6189
+    """
+
+    alpha: Tensor
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        *,
+        version: str = "v2",
+        prior: float | None = None,
+        n_members: int | None = None,
+    ) -> None:
+        super().__init__(n_members)
+        if not margin > 0:
+            raise ValueError(f"margin must be a number > 0, got {margin!r}.")
+        if version not in ("v1", "v2"):
+            raise ValueError(f"version must be 'v1' or 'v2', got {version!r}.")
+        if prior is not None and version == "v2":
+            raise ValueError("prior is used by version='v1' only; 'v2' needs none.")
+        if prior is not None and not 0 < prior < 1:
+            raise ValueError(f"prior must be in (0, 1) or None, got {prior!r}.")
+        self.margin = margin
+        self.version = version
+        self.prior = prior
+        shape = () if n_members is None else (n_members,)
+        self.a = nn.Parameter(torch.zeros(shape))
+        self.b = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("alpha", torch.zeros(shape))
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each column of logits.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch,) or (batch, n_members)
+        targets : Tensor of shape (batch,)
+            0 or 1, in the dtype of the logits.
+
+        Returns
+        -------
+        Tensor of shape () or (n_members,)
+        """
+        classes = Classes.of(targets)
+        weights, signed, scale = self._weights(classes)
+        is_positive = classes.is_positive.unsqueeze(1) if logits.ndim == 2 else classes.is_positive
+        scores = torch.sigmoid(logits)
+        spread = weights @ (scores - torch.where(is_positive, self.a, self.b)).square()
+        gap = signed @ scores  # mean score of positives less that of negatives
+        margin = 2 * self.margin - self.alpha
+        if scale is not None:
+            margin = scale * margin
+        return torch.addcmul(spread, self.alpha, torch.sub(margin, gap, alpha=2))
+
+    @torch.no_grad()
+    def ascend(self, lr: float) -> None:
+        """Move ``alpha`` towards its maximum for the present ``a`` and ``b``.
+
+        Parameters
+        ----------
+        lr : float
+            Learning rate. One of 1/2 reaches the maximum; a larger one counts as 1/2.
+        """
+        self.alpha.lerp_(self.margin + self.b - self.a, min(2 * lr, 1.0)).relu_()
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
+        return f"margin={self.margin}, version={self.version!r}, n_members={self.n_members}"
+
+    def _weights(self, classes: Classes) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the weights of examples, those with signs, and the factor of the rest, if any."""
+        if self.version == "v2":
+            return classes.mean_weights, classes.signed_weights, None
+        n = len(classes.is_positive)
+        p = classes.n_positive / n
+        if self.prior is not None:
+            p = torch.full_like(p, self.prior)
+        weights = torch.where(classes.is_positive, (1 - p) / n, p / n)
+        return weights, torch.where(classes.is_positive, weights, -weights), p * (1 - p)

@@ -1,0 +1,106 @@
+"""What every loss over the ranking of a batch has in common."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class OuterLoss(nn.Module):
+    """Base of the losses that the outer step of :class:`~skdam.PDSCA` minimises.
+
+    A subclass defines :meth:`value` and, if it has a dual variable, :meth:`ascend`. Its
+    parameters are minimised together with the network's.
+
+    Parameters
+    ----------
+    n_members : int or None
+        None for logits of shape (batch,) or (batch, 1); ``k`` for logits of shape
+        (batch, k), the columns of which are independent models.
+    """
+
+    def __init__(self, n_members: int | None = None) -> None:
+        super().__init__()
+        if n_members is not None and n_members < 1:
+            raise ValueError(f"n_members must be an int >= 1 or None, got {n_members!r}.")
+        self.n_members = n_members
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch,), (batch, 1) or (batch, n_members)
+            Raw outputs of the network; the sigmoid is applied here.
+        targets : Tensor of shape (batch,) or (batch, 1)
+            0 or 1, of any dtype.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The sum over members.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or ``n_members``.
+        """
+        logits, wanted = aligned(logits, targets, self.n_members)
+        with in_full_precision(logits):
+            value = self.value(logits, wanted)
+        return value.sum() if value.ndim else value
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each column of logits.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch,) or (batch, n_members)
+        targets : Tensor of shape (batch,)
+            0 or 1, in the dtype of the logits.
+
+        Returns
+        -------
+        Tensor of shape () or (n_members,)
+        """
+        raise NotImplementedError
+
+    def ascend(self, lr: float) -> None:
+        """Take a dual step at a learning rate; by default there is no dual variable."""
+
+
+def aligned(logits: Tensor, targets: Tensor, n_members: int | None) -> tuple[Tensor, Tensor]:
+    """Return logits and targets without an idle axis, both in one dtype, at least float32.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other or ``n_members``.
+    """
+    if logits.ndim == 2 and logits.shape[1] == 1 and n_members is None:
+        logits = logits.squeeze(1)
+    columns = () if n_members is None else (n_members,)
+    if logits.ndim == 0 or logits.shape[1:] != columns:
+        wanted = "(batch,)" if n_members is None else f"(batch, {n_members})"
+        raise ValueError(f"logits must have shape {wanted}, got {tuple(logits.shape)}.")
+    if targets.shape not in ((len(logits),), (len(logits), 1)):
+        raise ValueError(
+            f"targets must have shape ({len(logits)},) as the logits' first axis, "
+            f"got {tuple(targets.shape)}."
+        )
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.float()  # half precision would lose the differences of the scores
+    if targets.ndim == 2:
+        targets = targets.squeeze(1)
+    return logits, targets.to(logits.dtype)
+
+
+def in_full_precision(tensor: Tensor) -> Any:
+    """Return the context in which :class:`torch.autocast` leaves products as they are."""
+    kind = tensor.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()

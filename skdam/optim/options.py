@@ -1,0 +1,72 @@
+"""Options of the optimizer: what they may be, and how they go together."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from operator import itemgetter
+from typing import Any
+
+VARIANTS = ("alternating", "lookahead")
+HYPERGRADIENTS = ("first-order", "exact")
+
+Options = dict[str, Any]
+
+# the options that a step depends on, as a tuple
+options_of = itemgetter(
+    "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps"
+)
+
+
+def inner_lr_of(options: Options) -> float:
+    """Return the learning rate of the inner step."""
+    return options["lr"] if options["inner_lr"] is None else options["inner_lr"]
+
+
+def check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:
+    """Raise unless these parameters of :class:`PDSCA` go together."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}.")
+    if hypergradient not in HYPERGRADIENTS:
+        raise ValueError(f"hypergradient must be one of {HYPERGRADIENTS}, got {hypergradient!r}.")
+    if hypergradient == "exact" and variant != "lookahead":
+        raise ValueError(
+            "hypergradient='exact' needs variant='lookahead': the alternating variant moves the "
+            "weights to the inner point and has no hypergradient."
+        )
+    if not isinstance(inner_steps, Integral) or inner_steps < 0:
+        raise ValueError(f"inner_steps must be an int >= 0, got {inner_steps!r}.")
+    if variant == "lookahead" and inner_steps != 1:
+        raise ValueError(f"variant='lookahead' takes inner_steps=1, got {inner_steps!r}.")
+
+
+def normalise_group(group: Options) -> None:
+    """Turn the numbers of a group into Python's own, which any file format takes, or raise."""
+    for name in ("lr", "inner_lr", "clip_value", "eps", "weight_decay", "epoch_decay", "beta2"):
+        if group[name] is not None or name != "inner_lr":
+            group[name] = _number(name, group[name])
+    for name in ("lr", "inner_lr", "clip_value", "eps"):
+        if group[name] is not None and not group[name] > 0:
+            raise ValueError(f"{name} must be a number > 0, got {group[name]!r}.")
+    for name in ("weight_decay", "epoch_decay"):
+        if not group[name] >= 0:
+            raise ValueError(f"{name} must be a number >= 0, got {group[name]!r}.")
+    try:
+        betas = [_number("betas", beta) for beta in group["betas"]]
+    except TypeError:
+        betas = []
+    if len(betas) != 2 or not all(0 < beta <= 1 for beta in betas):
+        raise ValueError(f"betas must be a pair of numbers in (0, 1], got {group['betas']!r}.")
+    group["betas"] = tuple(betas)
+    if not 0 < group["beta2"] <= 1:
+        raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")
+    # where torch's schedulers look for the rate that they started from
+    group.setdefault("initial_lr", group["lr"])
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        return float(value)
+    except TypeError:
+        raise ValueError(f"{name} must hold numbers, got {value!r}.") from None

@@ -1,0 +1,216 @@
+"""An epoch: who observes its batches, where they come from, and what becomes of the losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from skorch import NeuralNet
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
+from skorch.dataset import get_len
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from skdam.data.batches import keep_batch, whole_batches
+from skdam.data.memory import resident
+from skdam.data.sampling import StratifiedBatchSampler
+from skdam.losses.targets import Targets
+from skdam.training.scoring import vote
+
+_MOST_LOSSES = 256
+_OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+
+
+class DivergenceError(FloatingPointError, ValueError):
+    """Training met a loss or a weight that is not finite."""
+
+
+def is_observed(net: Any) -> bool:
+    """Return whether the net or one of its callbacks does something with batches of training."""
+    return _observes_batches(net, NeuralNet) or any(
+        _observes_batches(callback, Callback) for _, callback in net.callbacks_
+    )
+
+
+def _observes_batches(listener: Any, base: type) -> bool:
+    if type(listener) is LRScheduler:
+        return listener.step_every == "batch"
+    if type(listener) in (EpochScoring, BatchScoring) and not listener.on_train:
+        return False
+    return any(getattr(type(listener), name) is not getattr(base, name) for name in _OF_BATCHES)
+
+
+def train_epoch(
+    net: Any, iterator: Any, prefix: str, step_fn: Any, *, observed: bool, **fit_params: Any
+) -> None:
+    """Train a net for an epoch, and record its losses.
+
+    It does what skorch does, but calls callbacks only where one observes batches, and reads
+    losses from the device no more often than needed.
+
+    Parameters
+    ----------
+    net : CompositionalAUCNet
+    iterator : DataLoader or iterable of batches
+    prefix : str
+        Of the names in the history.
+    step_fn : callable
+        Takes a batch and ``fit_params``, returns what :meth:`CompositionalAUCNet.train_step` does.
+    observed : bool
+        Whether callbacks are told of batches.
+
+    Raises
+    ------
+    DivergenceError
+        If a loss or a weight is not finite.
+    """
+    net._set_training(True)
+    log = LossLog(prefix)
+    for batch in training_batches(net, iterator, observed=observed):
+        if observed:
+            net.notify("on_batch_begin", batch=batch, training=True)
+            net._set_training(True)
+        step = step_fn(batch, **fit_params)
+        X = batch[0]
+        losses = step.get("losses") or {f"{prefix}_loss": step["loss"].detach()}
+        size = len(X) if isinstance(X, Tensor) else get_len(X)
+        log.add(losses, size)
+        if observed:
+            for name, loss in losses.items():
+                net.history.record_batch(name, loss.item())
+            net.history.record_batch(f"{prefix}_loss", step["loss"].item())
+            net.history.record_batch(f"{prefix}_batch_size", size)
+            net.notify("on_batch_end", batch=batch, training=True, **step)
+    rows = log.rows()
+    if not observed:
+        net.history[-1]["batches"].extend(rows)
+    net.history.record(f"{prefix}_batch_count", len(rows))
+    _record_losses(net, rows)
+
+
+def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any]:
+    """Yield the batches of an epoch, without the loader where that makes no difference.
+
+    Data that is resident on the device stays there until the end of the training.
+    """
+    if not needs_no_loader(iterator) or type(iterator.batch_sampler) is not StratifiedBatchSampler:
+        yield from iterator
+        return
+    device = torch.device(net.device)
+    if net._resident_ is None or net._resident_[0] is not iterator:
+        net._resident_ = (iterator, resident(iterator.dataset, device, net.data_on_device))
+    labels = targets = None
+    for X, y in whole_batches(
+        net._resident_[1], iterator.batch_sampler, device, one_by_one=observed
+    ):
+        if y is not labels:
+            labels, targets = y, y.as_subclass(Targets)
+        yield X, targets
+
+
+def needs_no_loader(iterator: Any) -> bool:
+    """Return whether a loader does nothing but select examples of data in memory."""
+    return (
+        type(iterator) is DataLoader
+        and iterator.collate_fn is keep_batch
+        and not iterator.num_workers
+    )
+
+
+class ValidationScores:
+    """The scores of an epoch of validation.
+
+    Parameters
+    ----------
+    net : CompositionalAUCNet
+    step_fn : callable
+        Takes a batch and the parameters of the fit, returns ``y_pred`` and more.
+    """
+
+    def __init__(self, net: Any, step_fn: Any) -> None:
+        self._module = net.module_
+        self._step_fn = step_fn
+        self._scores: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Take the step of validation, and keep the scores."""
+        step = self._step_fn(batch, **fit_params)
+        self._scores.append(vote(self._module, step["y_pred"]).cpu())
+        self._targets.append(batch[1])
+        return step
+
+    def record(self, history: Any, name: str) -> None:
+        """Record the ROC AUC, and whether it is the best so far, in the row of the epoch."""
+        auc = roc_auc_score(torch.cat(self._targets).numpy(), torch.cat(self._scores).numpy())
+        earlier = [row[name] for row in list(history)[:-1] if name in row]
+        history.record(name, float(auc))
+        history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))
+
+
+class LossLog:
+    """The losses of an epoch, which stay on their device until its end.
+
+    Parameters
+    ----------
+    prefix : str
+        Of the names of the loss and of the size of a batch.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._steps: list[tuple[tuple[str, ...], int]] = []
+        self._recent: list[Tensor] = []
+        self._earlier: list[Tensor] = []
+
+    def add(self, losses: dict[str, Tensor], batch_size: int) -> None:
+        """Keep the losses of the steps of a batch."""
+        self._steps.append((tuple(losses), batch_size))
+        self._recent.extend(losses.values())
+        # small tensors that stay, between large ones that go, would leave gaps in memory
+        if len(self._recent) >= _MOST_LOSSES:
+            self._join()
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return a row for each batch; its loss is that of its last step."""
+        self._join()
+        values = iter(torch.cat(self._earlier).tolist() if self._earlier else ())
+        rows = []
+        for names, batch_size in self._steps:
+            row = {name: next(values) for name in names}
+            row[f"{self._prefix}_loss"] = row[names[-1]]
+            row[f"{self._prefix}_batch_size"] = batch_size
+            rows.append(row)
+        return rows
+
+    def _join(self) -> None:
+        if self._recent:
+            self._earlier.append(torch.stack(self._recent))
+            self._recent.clear()
+
+
+def _record_losses(net: Any, rows: list[dict[str, float]]) -> None:
+    for name in ("inner_loss", "outer_loss"):
+        values = [row[name] for row in rows if name in row]
+        for value in values:
+            if not math.isfinite(value):
+                raise _divergence(net, f"the {name.replace('_', ' ')} is {value}")
+        if values:
+            net.history.record(name, float(np.mean(values)))
+    net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+    for name, tensor in net.module_.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise _divergence(net, f"{name} is not finite")
+
+
+def _divergence(net: Any, what: str) -> DivergenceError:
+    group = net.optimizer_.param_groups[0]
+    rates = ", ".join(f"{k}={group[k]:g}" for k in ("lr", "inner_lr") if group[k] is not None)
+    return DivergenceError(
+        f"training diverged in epoch {len(net.history)}: {what} with {rates}. Use a smaller "
+        "lr, or features of a smaller range."
+    )

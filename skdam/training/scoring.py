@@ -1,0 +1,120 @@
+"""From the output of a module to scores and features, batch by batch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor, nn
+
+from skdam.networks.members import mean_probability_logit
+
+_LEAST_ROWS = 16
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of both classes, of shape (n, 2), for logits of shape (n,)."""
+    both = np.empty((len(logits), 2))
+    expit(logits, out=both[:, 1])
+    expit(-logits, out=both[:, 0])
+    return both
+
+
+def n_members_of(module: nn.Module) -> int:
+    """Return how many members a module says that it has."""
+    return getattr(module, "n_members", 1)
+
+
+@torch.no_grad()
+def vote(module: nn.Module, logits: Tensor) -> Tensor:
+    """Return one logit for each example, of shape (n,), from those of the members."""
+    logits = logits.detach()
+    if n_members_of(module) == 1:
+        return logits.reshape(-1)
+    return getattr(module, "vote", mean_probability_logit)(logits)
+
+
+def padded(X: Any) -> Any:
+    """Return X with its first row repeated where there are few rows.
+
+    Matrix products take another path for a handful of rows, with other rounding; padded, the
+    score of an example does not depend on the batch that it came in.
+    """
+    missing = _LEAST_ROWS - len(X)
+    if missing <= 0:
+        return X
+    return torch.cat([X, X[:1].expand(missing, *X.shape[1:])])
+
+
+@torch.no_grad()
+def evaluate(
+    batches: Iterable[tuple[Any, Any]], function: Callable[[Any], Tensor], n_examples: int
+) -> Tensor:
+    """Return what a function makes of all examples, on the CPU.
+
+    Parameters
+    ----------
+    batches : iterable of pairs (X, y)
+    function : callable
+        Takes X of a batch, returns a tensor with a row for each example.
+    n_examples : int
+        How many there are at most.
+
+    Raises
+    ------
+    ValueError
+        If there are no batches.
+    """
+    outputs: Tensor | None = None
+    start = 0
+    for batch, _ in batches:
+        end = start + len(batch)
+        output = function(padded(batch))
+        if outputs is None:
+            # at once: parts, joined at the end, would leave gaps in memory
+            outputs = output.new_empty((n_examples, *output.shape[1:]), device="cpu")
+        outputs[start:end] = output[: end - start]
+        start = end
+    if outputs is None:
+        raise ValueError("there is nothing to score: the iterator has no batches.")
+    # a loader may have been told to drop what is left of the last batch
+    return outputs[:start]
+
+
+def embedding_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return the function that gives the features of a module: its method ``embed``, if any.
+
+    Otherwise they are the input of the :class:`torch.nn.Linear` that runs last.
+    """
+    embed = getattr(module, "embed", None)
+    # it may be the first layer
+    return embed if inspect.ismethod(embed) else partial(_last_linear_input, module)
+
+
+def _last_linear_input(module: nn.Module, X: Tensor) -> Tensor:
+    seen: list[Tensor] = []
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        seen[:] = [next(iter((*inputs, *named.values()))).flatten(1)]
+
+    hooks = [
+        layer.register_forward_pre_hook(keep, with_kwargs=True)
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        module(X)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise ValueError(
+            f"module {type(module).__name__} runs no nn.Linear, the input of which would be its "
+            "features; give it a method embed(X) that returns them."
+        )
+    return seen[0]

@@ -1,0 +1,107 @@
+"""The state of a training: taking it over, saving it, and going on."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.history import History
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+
+def training_state(net: Any) -> dict[str, Any]:
+    """Return the states of module, criterion and optimizer; the tensors are the live ones."""
+    return {
+        "module": net.module_.state_dict(),
+        "criterion": net.criterion_.state_dict(),
+        "optimizer": net.optimizer_.state_dict(),
+        "first_epoch": net.first_epoch_,
+    }
+
+
+def load_training_state(net: Any, state: dict[str, Any]) -> None:
+    """Return to a :func:`training_state`."""
+    net.module_.load_state_dict(state["module"])
+    net.criterion_.load_state_dict(state["criterion"])
+    net.first_epoch_ = state["first_epoch"]
+    net.optimizer_.load_state_dict(state["optimizer"])
+
+
+def continue_from(net: Any, other: Any, *, restart: bool) -> None:
+    """Take over weights and history of another net, which is left as it is.
+
+    Parameters
+    ----------
+    net, other : CompositionalAUCNet
+        Both initialized.
+    restart : bool
+        Whether the schedule of stages starts anew, without the optimizer's state. It does as
+        well where the strategy or the variant is another one.
+
+    Raises
+    ------
+    ValueError
+        If the networks differ.
+    """
+    _check_same_module(net.module_, other.module_)
+    net.history_ = History(copy.deepcopy(list(other.history)))
+    state = training_state(other)
+    if restart or _schedule_of(net) != _schedule_of(other):
+        net.module_.load_state_dict(state["module"])
+        net.criterion_.load_state_dict(state["criterion"])
+        net.first_epoch_ = len(net.history)
+        return
+    own_rates = net.optimizer_.state_dict()["param_groups"]
+    state["optimizer"] = state["optimizer"] | {"param_groups": own_rates}
+    load_training_state(net, state)
+
+
+def _schedule_of(net: Any) -> tuple[str, str, int]:
+    return net.strategy, net.optimizer_.variant, net.optimizer_.inner_steps
+
+
+def _check_same_module(module: nn.Module, other: nn.Module) -> None:
+    # a lazy parameter takes the shape of what is loaded into it
+    lazy = {name for name, tensor in module.named_parameters() if is_lazy(tensor)}
+    shapes, others = (
+        {
+            name: tuple(tensor.shape)
+            for name, tensor in network.named_parameters()
+            if name not in lazy
+        }
+        for network in (module, other)
+    )
+    if shapes != others:
+        raise ValueError(
+            "training cannot go on, the network is another one than in the last fit: its "
+            f"parameters were {others} and are {shapes}."
+        )
+
+
+def pack(net: Any) -> dict[str, Any]:
+    """Reduce the history and the state of an initialized net to rows and one block of bytes."""
+    rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+    block = io.BytesIO()
+    torch.save(_to_builtin(training_state(net)), block)
+    return {"history": rows, "training_state": block.getvalue()}
+
+
+def unpack(net: Any, packed: dict[str, Any]) -> None:
+    """Give an initialized net what :func:`pack` made, by torch's restricted unpickler."""
+    for row in packed["history"]:
+        net.history.append({**row, "batches": []})
+    block = io.BytesIO(packed["training_state"])
+    load_training_state(net, torch.load(block, map_location=net.device, weights_only=True))
+
+
+def _to_builtin(state: Any) -> Any:
+    """Turn NumPy's numbers, which callbacks may set, into Python's."""
+    if isinstance(state, dict):
+        return {key: _to_builtin(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_to_builtin(value) for value in state)
+    return state.item() if isinstance(state, np.generic) else state

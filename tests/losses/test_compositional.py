@@ -1,0 +1,60 @@
+import copy
+import pickle
+
+import pytest
+import torch
+
+from skdam import AUCMarginLoss, CompositionalAUCLoss
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"margin": 0}, "margin"),
+        ({"margin": float("nan")}, "margin"),
+        ({"version": "v3"}, "version"),
+        ({"prior": 0.2}, "prior"),
+        ({"prior": 1.0, "version": "v1"}, "prior"),
+        ({"n_members": 0}, "n_members"),
+        ({"inner_loss": "hinge"}, "inner_loss"),
+    ],
+)
+def test_arguments_are_checked(arguments, name):
+    with pytest.raises(ValueError, match=name):
+        CompositionalAUCLoss(**arguments)
+
+
+def test_unknown_phase():
+    with pytest.raises(ValueError, match="phase must be 'inner' or 'outer', got 'middle'"):
+        CompositionalAUCLoss()(torch.zeros(2), torch.zeros(2), phase="middle")
+
+
+@pytest.mark.parametrize("n_members", [None, 3])
+def test_the_outer_phase_is_the_margin_loss(logits_and_targets, n_members):
+    logits, targets = logits_and_targets
+    if n_members:
+        logits = torch.stack([logits] * n_members, 1)
+    loss = CompositionalAUCLoss(0.7, version="v1", prior=0.2, n_members=n_members)
+    margin = AUCMarginLoss(0.7, version="v1", prior=0.2, n_members=n_members)
+    for one in (loss, margin):
+        with torch.no_grad():
+            one.a.fill_(0.6)
+            one.alpha.fill_(0.3)
+    assert loss(logits, targets, "outer") == margin(logits, targets)
+
+
+def test_a_b_and_alpha_are_those_of_the_outer_loss():
+    loss = CompositionalAUCLoss()
+    assert (loss.a, loss.b, loss.alpha) == (loss.outer.a, loss.outer.b, loss.outer.alpha)
+    assert [name for name, _ in loss.named_parameters()] == ["outer.a", "outer.b"]
+    assert list(loss.state_dict()) == ["outer.a", "outer.b", "outer.alpha"]
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
+def test_copies_are_independent(logits_and_targets, copier):
+    loss = CompositionalAUCLoss(inner_loss="focal")
+    other = copier(loss)
+    other.ascend(0.1)
+    assert other.alpha == pytest.approx(0.2)
+    assert loss.alpha == 0
+    assert loss(*logits_and_targets, "inner") == other(*logits_and_targets, "inner")
