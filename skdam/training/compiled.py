@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from skdam._hooks import add_gradient, has_hooks
 from skdam.data.batches import scaled
 from skdam.losses.compositional import Phase
-from skdam.training.gradients import Autograd
 
 # methods of a net whose changes a compiled function does not see
 _METHODS = ("infer", "get_loss", "forward_in_training", "loss_in_training")
@@ -53,8 +52,9 @@ class Compiled:
         Takes logits, targets and ``phase``, returns the loss.
     context : callable
         Returns the context manager of a forward pass.
-    otherwise : Autograd
-        What computes the gradients of batches that cannot be compiled.
+    otherwise : callable
+        Computes the gradients of batches that cannot be compiled, as
+        :class:`~skdam.training.gradients.Autograd` does.
     options : mapping
         Arguments for :func:`torch.compile`.
 
@@ -74,7 +74,7 @@ class Compiled:
         module: nn.Module,
         criterion: nn.Module,
         context: Callable[[], Any],
-        otherwise: Autograd,
+        otherwise: Callable[..., tuple[Tensor, Any]],
         options: Mapping[str, Any],
     ) -> None:
         self.reason: str | None = None
@@ -101,7 +101,7 @@ class Compiled:
     @property
     def name(self) -> str:
         """How the next gradients are computed: "autograd" or "compiled"."""
-        return "compiled" if self.reason is None else self._otherwise.name
+        return "compiled" if self.reason is None else "autograd"
 
     def stop(self, reason: str) -> None:
         """Compile nothing any more, and warn why."""

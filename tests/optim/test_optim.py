@@ -711,16 +711,32 @@ def test_an_old_graph_is_refused_after_a_step(batch):
         value.backward()
 
 
-def test_after_training_each_parameter_has_memory_of_its_own(batch):
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+def test_parameters_are_ordinary_tensors_at_any_time(batch, variant):
     X, y = batch
     network = torch.nn.Sequential(torch.nn.Linear(5, 1000), torch.nn.Linear(1000, 1))
-    _, optimizer = train_a_little(network, X, y)
-    optimizer.eval()
-    assert all(p.untyped_storage().nbytes() == p.nbytes for p in network.parameters())
+    shared = [parameter.detach() for parameter in network.parameters()]
+    size = len(saved(network.state_dict()))
+    loss = CompositionalAUCLoss()
+    optimizer = PDSCA(network.parameters(), loss, variant=variant)
+    for _ in range(5):
+        before = [parameter.clone() for parameter in shared]
+        take_step(network, loss, optimizer, X.float(), y)
+        for parameter, other, start in zip(network.parameters(), shared, before, strict=True):
+            assert torch.equal(parameter, other)
+            assert not torch.equal(other, start)
+            assert parameter.untyped_storage().nbytes() == parameter.nbytes
+        assert len(saved(network.state_dict())) == size
     states = [value for state in optimizer.state.values() for value in state.values()]
     tensors = [value for value in states if isinstance(value, torch.Tensor)]
     assert len(tensors) > 10
     assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in tensors)
+
+
+def saved(state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def test_a_state_that_is_cleared_is_forgotten(batch):
