@@ -1,3 +1,5 @@
+"""Compiled gradients."""
+
 import pickle
 import shutil
 
