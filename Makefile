@@ -4,13 +4,19 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test lint doctest docs clean
+.PHONY: demo test test-lowest lint doctest docs clean
 
 demo: $(READY)
 	$(BIN)/python docs/examples/quickstart.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# in an environment of its own; the lowest torch comes with gigabytes of CUDA libraries
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[test]"
+	$(VENV)-lowest/bin/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -30,4 +36,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-lowest
