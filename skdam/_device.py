@@ -1,4 +1,4 @@
-"""Devices, and the generators that computing on them draws from."""
+"""Devices, and the states of torch's random generators on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,22 @@ RngState = tuple[Tensor, list[Tensor]]
 
 
 def resolve_device(device: str) -> str:
-    """Return the name of a device that is there, or raise."""
+    """Return the name of an available device.
+
+    Parameters
+    ----------
+    device : str
+        "auto", "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if present, else the CPU.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown or not available.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -30,7 +45,10 @@ def resolve_device(device: str) -> str:
 
 
 def present_device(device: str) -> str:
-    """Return the device or, for a CUDA device that is not there, the next best."""
+    """Return the device or, if it is a CUDA device that is not available, a replacement.
+
+    The replacement is another CUDA device or, without one, the CPU.
+    """
     parsed = torch.device(device)
     if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -38,7 +56,7 @@ def present_device(device: str) -> str:
 
 
 def get_rng_state(device: str) -> RngState:
-    """Return the states of the generators that computing on a device draws from."""
+    """Return the states of torch's generators that computations on a device draw from."""
     return torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in _cuda_indices(device)]
 
 
@@ -46,11 +64,21 @@ def get_rng_state(device: str) -> RngState:
 def forked_rng(
     device: str, *, seed: int | None = None, state: RngState | None = None
 ) -> Iterator[None]:
-    """Put torch's generators back at the end; begin with a seed or a state, if given."""
+    """Restore the states of torch's generators at the end of the context.
+
+    Parameters
+    ----------
+    device : str
+        Device whose generators are restored, in addition to those of the CPU.
+    seed : int or None, default=None
+        Seed to begin with.
+    state : tuple or None, default=None
+        State to begin with, from :func:`get_rng_state`.
+    """
     indices = _cuda_indices(device)
     with torch.random.fork_rng(devices=indices):
         if seed is not None:
-            # torch.manual_seed would seed the CUDA devices that are not in use as well
+            # torch.manual_seed would also seed CUDA devices that are not in use
             torch.default_generator.manual_seed(seed)
             for index in indices:
                 torch.cuda.default_generators[index].manual_seed(seed)

@@ -10,14 +10,15 @@ from skorch.callbacks import Callback
 
 
 class StageSchedule(Callback):
-    """Restart the optimizer's stage at milestones, and switch two-stage training.
+    """Start the optimizer's stages at milestones, and switch to the AUC loss in two-stage training.
 
-    A milestone is a share of the epochs: at that point both rates decay and the
-    reference weights move to the average of the stage. Under
-    ``strategy="two-stage"`` the first half of the epochs trains the inner loss, the
-    second half the AUC loss, and each half has the milestones of its own.
+    A milestone is a share of the epochs. There both learning rates decay and the
+    reference weights become the average weights of the stage that ends. With
+    ``strategy="two-stage"`` the first half of the epochs trains the inner loss and the
+    second half the AUC loss; milestones are then shares of each half.
 
-    Both the milestones and the factor are parameters of the net.
+    The milestones and the factor of the decay are the parameters ``milestones`` and
+    ``lr_decay`` of the net.
     """
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -33,23 +34,28 @@ class StageSchedule(Callback):
 
 
 class EarlyStoppingAUC(Callback):
-    """Stop when the validation ROC AUC stalls, and keep the best epoch.
+    """Stop when the validation ROC AUC stalls, and keep the weights of the best epoch.
 
-    Under ``strategy="two-stage"`` the first stage counts for neither.
+    With ``strategy="two-stage"`` the first stage is ignored.
 
     Parameters
     ----------
     n_iter_no_change : int, default=10
         Epochs without an improvement of ``tol`` before training stops.
     tol : float, default=1e-4
-        The least improvement that counts.
+        Smallest increase of the ROC AUC that counts as an improvement.
 
     Attributes
     ----------
     best_score_ : float
-        Highest validation ROC AUC, that of the weights which are kept.
+        Highest validation ROC AUC.
     best_epoch_ : int
-        Its epoch, counted from 1.
+        The epoch of that score, counted from 1. Its weights are kept.
+
+    Raises
+    ------
+    ValueError
+        At the end of an epoch, if the net has no validation data.
     """
 
     def __init__(self, n_iter_no_change: int = 10, tol: float = 1e-4) -> None:
@@ -74,7 +80,7 @@ class EarlyStoppingAUC(Callback):
             self.best_epoch_ = net.history[-1, "epoch"]
             self._best_state_ = copy.deepcopy(net.training_state())
         if self._n_stalled_ >= self.n_iter_no_change:
-            # the way in which skorch's own callbacks end training
+            # skorch's own callbacks end training in this way
             raise KeyboardInterrupt
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:

@@ -17,28 +17,34 @@ def make_imbalanced(
     positive_label: Any = 1,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[Any, np.ndarray]:
-    """Thin the positives of a data set out to a given rate; all negatives stay.
+    """Drop random positives until they have a given share; keep all negatives.
 
     Parameters
     ----------
     X : array-like, DataFrame or sparse matrix of shape (n, ...)
+        Examples.
     y : array-like of shape (n,)
-        Labels; all but ``positive_label`` are negatives.
+        Labels; all except ``positive_label`` are negatives.
     positive_rate : float
-        Share of positives wanted, in (0, 1), at most the present share. As close as
-        whole examples allow, with at least one positive.
+        Share of positives in the result, in (0, 1), at most their share in y. It is met
+        as closely as whole examples allow, with at least one positive.
     positive_label : object, default=1
+        Label of the positives.
     random_state : int, RandomState instance or None, default=None
-        Which positives stay.
+        Seed of the choice of positives. None draws a fresh seed.
 
     Returns
     -------
-    X, y : of the types given (y an ndarray), in the order given
+    X : array-like, DataFrame or sparse matrix of shape (n_kept, ...)
+        The examples that are kept, in their old order and of the type of X.
+    y : ndarray of shape (n_kept,)
+        Their labels.
 
     Raises
     ------
     ValueError
-        If the rate is out of range, or if there are too few positives for it.
+        If the rate is out of range, if there are too few positives for it, or if X and y
+        differ in length.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Plots in the manner of scikit-learn's displays."""
+"""Plots in the style of scikit-learn's displays."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ _LABELS = {
 
 
 class TrainingHistoryDisplay:
-    """Training curves: the losses and, if there is one, the validation ROC AUC.
+    """Training curves: the losses and, if recorded, the validation ROC AUC.
 
-    Use :meth:`from_estimator` to draw. Needs matplotlib.
+    Use :meth:`from_estimator` to draw them. Needs matplotlib.
 
     Parameters
     ----------
     history : mapping of str to array-like of shape (n_iter,)
-        As ``history_`` of :class:`~skdam.CompositionalAUCClassifier`.
+        A value for each epoch, such as ``history_`` of
+        :class:`~skdam.CompositionalAUCClassifier`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The losses.
+        The axes of the losses.
     auc_ax_ : matplotlib Axes or None
-        The twin axes of the AUC, on the right.
+        The twin axes of the ROC AUC, on the right; None if it was not recorded.
     lines_ : dict of str to matplotlib Line2D
+        The curves, by their names in the history.
     figure_ : matplotlib Figure
+        The figure of the axes.
 
     Examples
     --------
@@ -55,15 +58,22 @@ class TrainingHistoryDisplay:
         Parameters
         ----------
         estimator : CompositionalAUCClassifier
-            Fitted.
+            A fitted classifier.
         ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None creates a figure.
         **line_kwargs : dict
-            Passed to matplotlib's ``plot``.
+            Keyword arguments of matplotlib's ``plot``, for all curves.
 
         Returns
         -------
         TrainingHistoryDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If matplotlib is not installed.
         """
         check_is_fitted(estimator)
         return cls(estimator.history_).plot(ax=ax, **line_kwargs)
@@ -96,7 +106,7 @@ class TrainingHistoryDisplay:
         self.figure_ = self.ax_.figure
         self.auc_ax_ = None
         self.lines_ = {}
-        # one cycle of colours over both axes
+        # the curves of both axes share one cycle of colours
         for number, name in enumerate(name for name in _LABELS if name in self.history):
             axes = self.ax_
             if name == "valid_roc_auc":

@@ -19,24 +19,24 @@ def fit(toy, callback, **parameters):
     ).fit(*toy)
 
 
-def test_early_stopping_returns_to_the_best_epoch(toy):
+def test_early_stopping_restores_the_best_epoch(toy):
     callback = EarlyStoppingAUC(n_iter_no_change=3)
     net = fit(toy, callback, lr=0.5)
     aucs = net.history[:, "valid_roc_auc"]
     assert callback.best_score_ == max(aucs)
     assert callback.best_epoch_ == 1 + int(np.argmax(aucs))
     steps = net.optimizer_.state_dict()["schedule"]["steps"]
-    assert steps == 2 * callback.best_epoch_  # of the batches of an epoch of 150 examples
+    assert steps == 2 * callback.best_epoch_  # an epoch of 150 examples has two batches
 
 
-def test_early_stopping_counts_from_the_second_of_two_stages(toy):
+def test_early_stopping_ignores_the_first_of_two_stages(toy):
     callback = EarlyStoppingAUC(n_iter_no_change=2)
     net = fit(toy, callback, strategy="two-stage", lr=0.5)
     assert callback.best_epoch_ > 15
     assert not net.optimizer_.pretraining
 
 
-def test_early_stopping_says_that_it_needs_validation_data(toy):
+def test_early_stopping_without_validation_data_is_an_error(toy):
     with pytest.raises(ValueError, match="needs validation data: set train_split"):
         fit(toy, EarlyStoppingAUC(), train_split=None)
 
@@ -48,7 +48,7 @@ def test_early_stopping_says_that_it_needs_validation_data(toy):
         ("two-stage", [1, 0.5, 0.25, 1, 1, 0.5, 0.25]),  # shares of 3 epochs, then of 4
     ],
 )
-def test_stages_restart_at_rounded_shares_of_the_epochs(toy, strategy, expected):
+def test_stages_start_at_shares_of_the_epochs_rounded(toy, strategy, expected):
     net = fit(
         toy, EarlyStoppingAUC(100), strategy=strategy, max_epochs=7, milestones=(0.4, 0.7),
         lr=1.0, lr_decay=0.5,

@@ -6,7 +6,7 @@ from skdam.datasets import make_imbalanced
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
-def test_rate_is_as_asked_and_negatives_stay(rate):
+def test_positives_get_the_given_rate_and_all_negatives_are_kept(rate):
     y = np.repeat([0, 1], [600, 400])
     X = np.arange(1000)[:, None]
     thinned, labels = make_imbalanced(X, y, rate, random_state=0)
@@ -16,7 +16,7 @@ def test_rate_is_as_asked_and_negatives_stay(rate):
     assert (np.diff(thinned[:, 0]) > 0).all()
 
 
-def test_frames_stay_frames_and_labels_may_be_strings():
+def test_frames_stay_frames_and_labels_can_be_strings():
     X = pd.DataFrame({"a": range(100)})
     y = np.where(np.arange(100) % 2, "fault", "fine")
     thinned, labels = make_imbalanced(X, y, 0.1, positive_label="fault", random_state=0)
@@ -24,7 +24,7 @@ def test_frames_stay_frames_and_labels_may_be_strings():
     assert (labels == "fault").sum() == 6
 
 
-def test_seeds():
+def test_the_seed_determines_the_draw():
     y = np.repeat([0, 1], [50, 50])
     X = np.arange(100)[:, None]
     draws = [make_imbalanced(X, y, 0.1, random_state=s)[0].tolist() for s in (0, 0, 1, None, None)]
@@ -34,11 +34,11 @@ def test_seeds():
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.5])
-def test_rate_is_checked(rate):
+def test_a_rate_out_of_range_is_an_error(rate):
     with pytest.raises(ValueError, match="positive_rate must be in"):
         make_imbalanced([[0], [1]], [0, 1], rate)
 
 
-def test_too_few_positives():
+def test_too_few_positives_are_an_error():
     with pytest.raises(ValueError, match="needs 9 examples of 1 for 9 others, there are 1"):
         make_imbalanced(np.zeros((10, 1)), [1] + [0] * 9, 0.5)

@@ -14,7 +14,7 @@ def close_figures():
     pyplot.close("all")
 
 
-def test_curves_are_the_history(toy):
+def test_curves_show_the_history(toy):
     clf = CompositionalAUCClassifier(max_epochs=4, early_stopping=True, random_state=0).fit(*toy)
     display = TrainingHistoryDisplay.from_estimator(clf)
     assert set(display.lines_) == {"inner_loss", "outer_loss", "valid_roc_auc"}
@@ -25,7 +25,7 @@ def test_curves_are_the_history(toy):
     assert display.figure_ is display.ax_.figure
 
 
-def test_axes_and_line_options_are_used():
+def test_given_axes_and_line_options_are_used():
     _, ax = pyplot.subplots()
     display = TrainingHistoryDisplay({"outer_loss": [0.5, 0.4]}).plot(ax=ax, linestyle=":")
     assert display.ax_ is ax
@@ -33,12 +33,12 @@ def test_axes_and_line_options_are_used():
     assert display.lines_["outer_loss"].get_linestyle() == ":"
 
 
-def test_needs_a_fitted_estimator():
+def test_an_unfitted_estimator_is_refused():
     with pytest.raises(NotFittedError):
         TrainingHistoryDisplay.from_estimator(CompositionalAUCClassifier())
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"skdam\[plot\]"):
         TrainingHistoryDisplay({"outer_loss": [0.5]}).plot()

@@ -1,4 +1,4 @@
-"""The classifier among scikit-learn's tools, on real data."""
+"""The classifier with scikit-learn's tools, on real data."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_every_strategy_ranks_tumours(parts, strategy, variant):
     assert held_out_auc(make(strategy=strategy, variant=variant), parts) > 0.95
 
 
-def test_grid_search_of_a_pipeline_in_parallel(parts):
+def test_a_parallel_grid_search_of_a_pipeline_scores_as_a_serial_one(parts):
     pipeline = Pipeline([("scale", StandardScaler()), ("clf", make())])
     grid = {"clf__lr": [0.03, 0.1], "clf__module__hidden_layer_sizes": [(16,), (32, 16)]}
     search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=3, n_jobs=2, error_score="raise")
@@ -58,7 +58,7 @@ def test_grid_search_of_a_pipeline_in_parallel(parts):
     )
 
 
-def test_randomized_search(parts):
+def test_a_randomized_search_works(parts):
     distributions = {"lr": [0.03, 0.1, 0.3], "strategy": ["compositional", "auc"]}
     search = RandomizedSearchCV(
         make(), distributions, n_iter=3, scoring="roc_auc", cv=2, random_state=0
@@ -67,7 +67,7 @@ def test_randomized_search(parts):
 
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
-def test_a_search_gives_a_diverging_candidate_no_score(parts):
+def test_a_search_scores_a_diverging_candidate_as_nan(parts):
     search = GridSearchCV(
         make(clip_value=1e30), {"lr": [0.1, 1e38]}, scoring="roc_auc", cv=2, refit=False
     )
@@ -76,7 +76,7 @@ def test_a_search_gives_a_diverging_candidate_no_score(parts):
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
 
 
-def test_cross_validation_with_read_only_memory_maps(parts):
+def test_cross_validation_works_on_read_only_memory_maps(parts):
     """joblib maps larger arrays read-only into its workers."""
     X = np.tile(parts[0].to_numpy(), (60, 1))
     y = np.tile(parts[2], 60)
@@ -85,7 +85,7 @@ def test_cross_validation_with_read_only_memory_maps(parts):
     assert scores.min() > 0.9
 
 
-def test_a_memory_map_is_read_where_it_is(parts, tmp_path):
+def test_a_memory_map_gives_the_same_model_as_an_array(parts, tmp_path):
     X, y = parts[0].to_numpy(np.float32), parts[2]
     np.save(tmp_path / "X.npy", X)
     on_disk = np.load(tmp_path / "X.npy", mmap_mode="r")
@@ -93,13 +93,13 @@ def test_a_memory_map_is_read_where_it_is(parts, tmp_path):
     np.testing.assert_array_equal(clf.decision_function(on_disk), same.decision_function(X))
 
 
-def test_cross_val_predict(parts):
+def test_cross_val_predict_works(parts):
     X, y = parts[0], parts[2]
     scores = cross_val_predict(make(), X, y, cv=3, method="decision_function")
     assert roc_auc_score(y, scores) > 0.95
 
 
-def test_calibration(parts):
+def test_calibration_improves_probabilities(parts):
     X_train, X_test, y_train, y_test = parts
     raw = make().fit(X_train, y_train).predict_proba(X_test)[:, 1]
     calibrated = CalibratedClassifierCV(make(), cv=3).fit(X_train, y_train)
@@ -108,14 +108,14 @@ def test_calibration(parts):
     assert brier_score_loss(y_test, probabilities) < brier_score_loss(y_test, raw)
 
 
-def test_tuned_threshold(parts):
+def test_a_threshold_can_be_tuned(parts):
     X_train, X_test, y_train, y_test = parts
     tuned = TunedThresholdClassifierCV(make(), scoring="f1", cv=3).fit(X_train, y_train)
     assert tuned.score(X_test, y_test) > 0.9
     assert tuned.best_score_ > 0.7
 
 
-def test_stacking(parts):
+def test_the_classifier_can_be_stacked(parts):
     stack = StackingClassifier(
         [("net", make()), ("forest", RandomForestClassifier(20, random_state=0))],
         final_estimator=LogisticRegression(),
@@ -124,7 +124,7 @@ def test_stacking(parts):
     assert held_out_auc(stack, parts) > 0.95
 
 
-def test_set_output_and_column_transformer(parts):
+def test_names_pass_through_set_output_and_a_column_transformer(parts):
     columns = list(parts[0].columns)
     pipeline = make_pipeline(
         make_column_transformer(
@@ -137,7 +137,7 @@ def test_set_output_and_column_transformer(parts):
     assert sorted(pipeline[-1].feature_names_in_) == sorted(columns)
 
 
-def test_permutation_importance(parts):
+def test_permutation_importance_works(parts):
     clf = make().fit(parts[0], parts[2])
     importance = permutation_importance(
         clf, parts[1], parts[3], scoring="roc_auc", n_repeats=2, random_state=0
@@ -145,8 +145,8 @@ def test_permutation_importance(parts):
     assert importance.importances_mean.max() > 0
 
 
-def test_positives_that_are_rare(cancer):
-    """Five positives in all: batches, cross-validation and early stopping still work."""
+def test_five_positives_suffice(cancer):
+    """Batches, cross-validation and early stopping work."""
     X, y = cancer
     rows = np.r_[np.flatnonzero(y == 1)[:5], np.flatnonzero(y == 0)]
     X, y = X.iloc[rows], y[rows]
@@ -154,13 +154,13 @@ def test_positives_that_are_rare(cancer):
     assert scores.mean() > 0.8
 
 
-def test_positives_that_are_the_majority(parts):
+def test_positives_can_be_the_majority(parts):
     X_train, X_test, y_train, y_test = parts
     clf = make().fit(X_train, 1 - y_train)
     assert roc_auc_score(1 - y_test, clf.decision_function(X_test)) > 0.95
 
 
-def test_a_thread_count_of_the_user_is_left_alone(parts):
+def test_fit_does_not_change_the_thread_count(parts):
     before = torch.get_num_threads()
     make(max_epochs=1).fit(parts[0], parts[2])
     assert torch.get_num_threads() == before

@@ -2,9 +2,10 @@
 From a raw imbalanced table to a tuned, saved model
 ===================================================
 
-The Wisconsin breast cancer data, the malignant class thinned to 5 % of the training part:
-about 10 malignant tumours among 190. A pipeline with the classifier is searched by
-cross-validated ROC AUC, compared on the other half of the data, plotted, saved and reloaded.
+The data are the Wisconsin breast cancer data. In the training half, malignant tumours are
+thinned to 5 %, about 10 of 190 examples. The script searches the parameters of a pipeline
+with the classifier by cross-validated ROC AUC, compares the classifier with other models on
+the other half of the data, plots it, saves it and loads it again.
 
 Run it with ``make demo``, or with ``python docs/examples/quickstart.py``.
 """
@@ -16,7 +17,7 @@ from time import perf_counter
 import joblib
 import matplotlib
 
-matplotlib.use("Agg")  # draw into a file, with or without a screen
+matplotlib.use("Agg")  # draws into a file and needs no screen
 import numpy as np
 from matplotlib import pyplot
 from sklearn.datasets import load_breast_cancer
@@ -41,8 +42,8 @@ OTHERS = ("the default", "logistic regression", "random forest")
 # %%
 # Data
 # ----
-# Malignant is the positive class. The training half is thinned, the test half is not: its
-# hundred malignant tumours make a precise estimate of the AUC.
+# Malignant is the positive class. Only the training half is thinned: the hundred malignant
+# tumours of the test half give a precise estimate of the AUC.
 
 
 def load(seed):
@@ -57,10 +58,10 @@ def load(seed):
 
 
 # %%
-# A pipeline, searched
-# --------------------
-# The classifier standardises features itself. Parameters of the network are prefixed with
-# ``module__``, and are keys of the grid as all others are.
+# A search over a pipeline
+# ------------------------
+# The classifier standardises features itself. Parameters of the network have the prefix
+# ``module__`` and are keys of the grid like all others.
 
 
 def search(X, y):
@@ -79,11 +80,11 @@ def search(X, y):
 
 
 # %%
-# The strategies, and what else one would take
-# --------------------------------------------
-# Each strategy trains the same plain perceptron on the same batches, over several seeds (of the
-# split, the thinning and the network) and over learning rates, as it fares untuned. The default
-# is an ensemble, and compositional.
+# The strategies and other models
+# -------------------------------
+# Each strategy trains the same plain perceptron on the same batches. The seeds vary the split,
+# the thinning and the network. No learning rate is tuned: each strategy is trained at all of
+# them. The default of the classifier is an ensemble, trained compositionally.
 
 
 def compare(seed):
@@ -108,7 +109,7 @@ def compare(seed):
 
 
 def compare_all():
-    """Return the mean over seeds of each AUC, showing progress."""
+    """Return the AUCs of all seeds by model, and print progress."""
     runs = joblib.Parallel(n_jobs=2, return_as="generator")(
         joblib.delayed(compare)(seed) for seed in range(N_SEEDS)
     )
@@ -121,7 +122,7 @@ def compare_all():
 
 
 def print_table(aucs):
-    """Print held-out AUC: a column for each learning rate, and over all of them."""
+    """Print the held-out AUC for each learning rate, and the mean over all of them."""
     print(f"\nHeld-out ROC AUC, mean over {N_SEEDS} seeds (and standard deviation)\n")
     rates = "".join(f"{f'lr={lr:g}':>10}" for lr in LEARNING_RATES)
     print(f"{'':22}{rates}{'all rates':>20}")
@@ -188,7 +189,7 @@ def main():
     reloaded = joblib.load(output / "model.joblib")
     same = np.array_equal(reloaded.predict_proba(X_test), model.predict_proba(X_test))
     if not same:
-        raise RuntimeError("the reloaded model predicts otherwise")
+        raise RuntimeError("the reloaded model does not predict the same")
     print(f"\nSaved to {output / 'model.joblib'}; reloaded, it predicts the same bit for bit.")
     print(f"Curves in {output / 'quickstart.png'}. {perf_counter() - start:.0f} seconds in all.")
 
