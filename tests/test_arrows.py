@@ -9,12 +9,11 @@ import pytest
 import skdam
 
 HOME = Path(skdam.__file__).parent
-FLOOR = {"_device", "_hooks"}
+FLOOR = {"_device"}
 PARTS = {"networks", "losses", "optim", "data"}
 # what the files of a wing, or a file at the top, may import besides their own wing
 ALLOWED = {
     "_device": set(),
-    "_hooks": set(),
     "networks": FLOOR,
     "losses": FLOOR,
     "optim": FLOOR,

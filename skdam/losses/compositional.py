@@ -98,7 +98,7 @@ class CompositionalAUCLoss(nn.Module):
         Parameters
         ----------
         logits, targets
-            As in :meth:`AUCMarginLoss.forward`.
+            As in :meth:`~skdam.AUCMarginLoss.forward`.
         phase : {"inner", "outer"}
             "inner" for the classification loss (mean over the batch, summed over
             members), "outer" for the AUC margin loss.

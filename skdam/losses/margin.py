@@ -100,18 +100,7 @@ class AUCMarginLoss(OuterLoss):
         self.register_buffer("alpha", torch.zeros(shape))
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each column of logits.
-
-        Parameters
-        ----------
-        logits : Tensor of shape (batch,) or (batch, n_members)
-        targets : Tensor of shape (batch,)
-            0 or 1, in the dtype of the logits.
-
-        Returns
-        -------
-        Tensor of shape () or (n_members,)
-        """
+        """Return the loss of each column of logits, as :class:`OuterLoss` says."""
         classes = Classes.of(targets)
         weights, signed, scale = self._weights(classes)
         is_positive = classes.is_positive.unsqueeze(1) if logits.ndim == 2 else classes.is_positive

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skdam._hooks import add_gradient, has_hooks
 from skdam.data.batches import scaled
 from skdam.losses.compositional import Phase
 
@@ -28,7 +27,7 @@ def why_not(net: Any) -> str | None:
     """
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         return f"torch {torch.__version__} is too old to compile gradients"
-    if any(map(has_hooks, net.optimizer_.trained_parameters)):
+    if any(map(_has_hooks, net.optimizer_.trained_parameters)):
         return "parameters have hooks, which a compiled step does not call"
     home = "skdam.training.net"
     changed = [name for name in _METHODS if getattr(net, name).__module__ != home]
@@ -127,7 +126,7 @@ class Compiled:
             else:
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     if gradient is not None:
-                        add_gradient(parameter, gradient)
+                        _add_gradient(parameter, gradient)
                 # a CUDA graph writes its next loss to the same memory
                 return loss.clone() if loss.is_cuda else loss, logits
         return self._otherwise(X, y, phase, **fit_params)
@@ -178,3 +177,13 @@ def _own_warnings_ignored() -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         yield
+
+
+def _has_hooks(parameter: Tensor) -> bool:
+    """Return whether hooks wait for the gradient of the parameter."""
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+
+
+def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
+    """Add to the gradient that the parameter has, if any, as a backward pass does."""
+    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

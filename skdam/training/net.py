@@ -98,10 +98,10 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         Whether training data in memory is copied to the device as a whole, and not batch by
         batch. "auto" does on CUDA if it takes at most half of the memory that is free.
     compile : bool, default=False
-        Whether :func:`torch.compile` makes one function of a step or of its forward and
-        backward pass, see :class:`~skdam.CompositionalAUCClassifier`. Parameters for it may be
-        given, as ``compile__mode="max-autotune"``. What subclasses change about ``infer`` and
-        ``get_loss`` is not seen, and steps that are compiled as a whole leave no ``grad``.
+        Whether :func:`torch.compile` makes one function of the forward and the backward pass,
+        see :class:`~skdam.CompositionalAUCClassifier`. Parameters for it may be given, as
+        ``compile__mode="max-autotune"``. Where nothing can be compiled, as for a net with an
+        ``infer`` or ``get_loss`` of its own, a warning says why, and training goes on without.
     lr, max_epochs, batch_size, dataset, train_split, **kwargs
         As in :class:`skorch.NeuralNet`.
 
@@ -218,7 +218,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         return self
 
     def torch_compile(self, module: Any, name: str) -> Any:
-        """Return the module as it is: what is compiled is more, see :attr:`compile`."""
+        """Return the module as it is: the backward pass is compiled together with it."""
         return module
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
@@ -355,7 +355,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         return self.module_(scaled(self._on_device(x)), **fit_params)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
-        """Return the logits of a batch, padded where rows are few, see :func:`padded`."""
+        """Return the logits of a batch, padded where rows are few."""
         X, y = batch
         if training:
             return super().evaluation_step(batch, training=True)

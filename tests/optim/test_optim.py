@@ -66,7 +66,7 @@ def test_golden_trajectories(case):
     assert compared == len(case["snapshots"]) == 5
 
 
-def beside(network, kind, options):
+def copy_with(network, kind, options):
     """A copy of the network, with a loss and an optimizer of its own."""
     module, loss = copy.deepcopy(network), CompositionalAUCLoss(0.9).double()
     return module, loss, kind(module.parameters(), loss, **options)
@@ -90,7 +90,7 @@ def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, ada
         "adaptive": adaptive,
     }
     X, y = batch
-    sides = [beside(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
+    sides = [copy_with(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
     for t in range(100):
         if t in (40, 70):
             for *_, optimizer in sides:
@@ -129,7 +129,7 @@ def test_parameters_without_a_gradient_in_some_steps(batch, variant, inner_steps
         torch.default_generator.manual_seed(0)
         network = Branches()
     X, y = batch
-    sides = [beside(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
+    sides = [copy_with(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
     for t in range(60):
         for module, loss, optimizer in sides:
             if t == 30:
