@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
@@ -26,10 +27,17 @@ from skdam.data.examples import ExampleDataset, labels_of
 from skdam.data.memory import InMemoryDataset
 from skdam.estimator.decision import Decision
 from skdam.estimator.defaults import module_for
-from skdam.estimator.inputs import InputSpec, as_array_like, check_options, naming_columns
+from skdam.estimator.inputs import (
+    InputSpec,
+    as_array_like,
+    as_dataset,
+    check_options,
+    naming_columns,
+)
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import (
     CONSTRAINTS,
+    OTHER_NAMES,
     PREFIXES,
     check_callback_names,
     check_module_parameters,
@@ -37,7 +45,9 @@ from skdam.estimator.parameters import (
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
-from skdam.training.net import CompositionalAUCNet
+from skdam.losses.inner import InnerLoss, InnerLossName
+from skdam.optim.options import Hypergradient, Variant
+from skdam.training.net import CompositionalAUCNet, Precision, Strategy
 
 _SEED_BOUND = np.iinfo(np.int32).max
 
@@ -208,6 +218,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     """
 
     _prefixes = PREFIXES
+    _other_names: ClassVar[dict[str, str]] = OTHER_NAMES
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     classes_: np.ndarray
@@ -218,10 +229,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self,
         module: type[nn.Module] | nn.Module | None = None,
         *,
-        strategy: str = "compositional",
-        variant: str = "alternating",
-        hypergradient: str = "first-order",
-        inner_loss: Any = "cross-entropy",
+        strategy: Strategy = "compositional",
+        variant: Variant = "alternating",
+        hypergradient: Hypergradient = "first-order",
+        inner_loss: InnerLossName | InnerLoss = "cross-entropy",
         margin: float = 1.0,
         inner_steps: int = 1,
         lr: float = 0.1,
@@ -232,9 +243,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         clip_value: float = 1.0,
         milestones: Sequence[float] = (0.5, 0.75),
         lr_decay: float = 0.1,
-        max_epochs: int | str = "auto",
-        batch_size: int | str = "auto",
-        sampling_rate: float | str = 0.5,
+        max_epochs: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        sampling_rate: float | Literal["auto"] = 0.5,
         n_members: int | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -244,8 +255,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         callbacks: list[Any] | None = None,
         device: str = "auto",
         compile: bool = False,
-        precision: str = "float32",
-        data_on_device: bool | str = "auto",
+        precision: Precision = "float32",
+        data_on_device: bool | Literal["auto"] = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **prefixed: Any,
@@ -404,6 +415,25 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """
         return Decision.probabilities(self.decision_function(X))
 
+    def predict_log_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return the logarithms of the class probabilities, exact also where those are 0 or 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
+
+        Returns
+        -------
+        ndarray of shape (n, 2), float64
+            Columns as in ``classes_``.
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`.
+        """
+        return Decision.log_probabilities(self.decision_function(X))
+
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the labels: ``classes_[1]`` where the score is positive.
 
@@ -421,6 +451,41 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             As in :meth:`decision_function`.
         """
         return Decision.labels(self.decision_function(X), self.classes_)
+
+    def score(
+        self,
+        X: ArrayLike | Dataset[Any],
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Return the ROC AUC of :meth:`decision_function`.
+
+        A search over parameters without ``scoring`` maximises it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features) or (n, ...), or Dataset, as in fit
+        y : array-like of shape (n,), optional
+            Labels, of both classes. Those of a Dataset of pairs are read if y is missing.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the examples; equal by default.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As in :meth:`decision_function`; a ValueError, too, if y does not hold both classes.
+        """
+        check_is_fitted(self)
+        X = as_dataset(X)
+        if isinstance(X, Dataset):
+            y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
+        _, targets = encode_labels(column_or_1d(y), known=self.classes_)
+        scores = self.decision_function(X)
+        return float(roc_auc_score(targets, scores, sample_weight=sample_weight))
 
     def embed(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the learnt features, the input of the last layer of the network.
@@ -496,6 +561,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         those of the previous fit.
         """
         parameters = self.get_params(deep=False)
+        X = as_dataset(X)
         if not isinstance(X, Dataset):
             X, y = self._validate(X, y, reset=reset)
         # a Dataset may draw random numbers, and training reads it again
@@ -519,6 +585,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
         """Return data to score as a dataset, after checking it against fit."""
         check_is_fitted(self)
+        X = as_dataset(X)
         if not isinstance(X, Dataset):
             X = self._validate(X)
         spec = InputSpec.of(X)

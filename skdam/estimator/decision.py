@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, logit
 from torch.utils.data import Subset
 
 from skdam.data.examples import labels_of
@@ -85,6 +85,11 @@ class Decision:
     def probabilities(scores: np.ndarray) -> np.ndarray:
         """Return the probabilities of both classes, of shape (n, 2), from scores."""
         return probabilities(scores)
+
+    @staticmethod
+    def log_probabilities(scores: np.ndarray) -> np.ndarray:
+        """Return the logarithms of both probabilities, of shape (n, 2), from scores."""
+        return log_expit(np.column_stack([-scores, scores]))
 
     @staticmethod
     def labels(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -72,6 +73,24 @@ class InputSpec:
                 targets = np.zeros(len(X), dtype=np.float32)  # type: ignore[arg-type]
             return ExampleDataset(X, targets, (self.shape, self.dtype))
         return InMemoryDataset(X, targets)
+
+
+class SlicedDataset(Dataset[Any]):
+    """The examples of skorch's SliceDataset, which scikit-learn cuts into folds, as a Dataset."""
+
+    def __init__(self, examples: SliceDataset) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[index]
+
+
+def as_dataset(X: Any) -> Any:
+    """Return X as a Dataset if it is skorch's SliceDataset, else as it is."""
+    return SlicedDataset(X) if isinstance(X, SliceDataset) else X
 
 
 def as_array_like(X: Any) -> Any:

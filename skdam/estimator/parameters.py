@@ -67,6 +67,29 @@ PREFIXES = (
     "callbacks",
 )
 
+# what the parameters are called elsewhere
+OTHER_NAMES = {
+    "batch": "batch_size",
+    "dropout": "module__dropout",
+    "epochs": "max_epochs",
+    "eta": "lr",
+    "hidden_layer_sizes": "module__hidden_layer_sizes",
+    "iterations": "max_epochs",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr",
+    "loss": "inner_loss",
+    "max_iter": "max_epochs",
+    "n_epochs": "max_epochs",
+    "n_estimators": "n_members",
+    "num_epochs": "max_epochs",
+    "patience": "n_iter_no_change",
+    "random_seed": "random_state",
+    "scale_pos_weight": "sampling_rate",
+    "seed": "random_state",
+    "train_split": "early_stopping",
+    "verbosity": "verbose",
+}
+
 # parameters that the net takes as they are, and those that it hands to a part
 _OF_THE_NET = (
     "strategy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 
@@ -31,6 +32,7 @@ class PrefixedParametersMixin:
     """
 
     _prefixes: ClassVar[tuple[str, ...]]
+    _other_names: ClassVar[dict[str, str]] = {}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, the prefixed ones included.
@@ -62,9 +64,13 @@ class PrefixedParametersMixin:
         Raises
         ------
         ValueError
-            If a name is neither a parameter nor has a known prefix.
+            If a name is neither a parameter nor has a known prefix; the message suggests one.
         """
         prefixed = {name: params.pop(name) for name in list(params) if self._is_prefixed(name)}
+        names = self.get_params(deep=False)
+        for name in params:
+            if name.partition("__")[0] not in names:
+                raise ValueError(self._unknown(name))
         super().set_params(**params)  # type: ignore[misc]
         vars(self).update(prefixed)
         return self
@@ -73,11 +79,20 @@ class PrefixedParametersMixin:
         """Keep the prefixed parameters; raise TypeError for a name without a known prefix."""
         for name in prefixed:
             if not self._is_prefixed(name):
-                raise TypeError(
-                    f"{type(self).__name__} has no parameter {name!r}; beyond the named ones it "
-                    f"takes parameters prefixed with {', '.join(f'{p}__' for p in self._prefixes)}."
-                )
+                raise TypeError(self._unknown(name))
         vars(self).update(prefixed)
+
+    def _unknown(self, name: str) -> str:
+        """Return the message about a name that is no parameter."""
+        names = [known for known in self.get_params(deep=False) if not self._is_prefixed(known)]
+        similar = get_close_matches(name, names, n=1)
+        hint = self._other_names.get(name) or next(iter(similar), None)
+        prefixes = ", ".join(f"{prefix}__" for prefix in self._prefixes)
+        return (
+            f"Invalid parameter {name!r}: {type(self).__name__} has no parameter {name!r}"
+            + (f"; did you mean {hint!r}? " if hint else f"; it has {', '.join(names)}. ")
+            + f"It also takes parameters prefixed with {prefixes}."
+        )
 
     def _is_prefixed(self, name: str) -> bool:
         prefix, separator, rest = name.partition("__")

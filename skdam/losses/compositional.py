@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from skdam.losses.inner import InnerLoss, inner_loss_function, mean_loss
+from skdam.losses.inner import InnerLoss, InnerLossName, inner_loss_function, mean_loss
 from skdam.losses.margin import AUCMarginLoss
 from skdam.losses.outer import aligned
 
@@ -67,10 +67,10 @@ class CompositionalAUCLoss(nn.Module):
         self,
         margin: float = 1.0,
         *,
-        version: str = "v2",
+        version: Literal["v1", "v2"] = "v2",
         prior: float | None = None,
         n_members: int | None = None,
-        inner_loss: str | InnerLoss = "cross-entropy",
+        inner_loss: InnerLossName | InnerLoss = "cross-entropy",
     ) -> None:
         super().__init__()
         self.outer = AUCMarginLoss(margin, version=version, prior=prior, n_members=n_members)

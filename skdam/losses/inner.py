@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
+InnerLossName = Literal["cross-entropy", "focal"]
 
 _FOCUS = 2.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -78,7 +80,7 @@ class AUCMarginLoss(OuterLoss):
         self,
         margin: float = 1.0,
         *,
-        version: str = "v2",
+        version: Literal["v1", "v2"] = "v2",
         prior: float | None = None,
         n_members: int | None = None,
     ) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from numbers import Integral
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal, get_args
 
-VARIANTS = ("alternating", "lookahead")
-HYPERGRADIENTS = ("first-order", "exact")
+Variant = Literal["alternating", "lookahead"]
+Hypergradient = Literal["first-order", "exact"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+HYPERGRADIENTS: tuple[Hypergradient, ...] = get_args(Hypergradient)
 
 Options = dict[str, Any]
 

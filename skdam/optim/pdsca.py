@@ -11,7 +11,14 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from skdam.optim.options import check_composition, inner_lr_of, normalise_group, options_of
+from skdam.optim.options import (
+    Hypergradient,
+    Variant,
+    check_composition,
+    inner_lr_of,
+    normalise_group,
+    options_of,
+)
 from skdam.optim.updates import Group, restore, take_inner_step, take_lookahead, take_outer_step
 
 
@@ -118,9 +125,9 @@ class PDSCA(torch.optim.Optimizer):
         weight_decay: float = 1e-4,
         epoch_decay: float = 2e-3,
         clip_value: float = 1.0,
-        variant: str = "alternating",
+        variant: Variant = "alternating",
         inner_steps: int = 1,
-        hypergradient: str = "first-order",
+        hypergradient: Hypergradient = "first-order",
         pretraining: bool = False,
         adaptive: bool = False,
         beta2: float = 1e-3,

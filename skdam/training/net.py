@@ -7,13 +7,14 @@ import inspect
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, clone
+from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
-from skorch.utils import to_tensor
+from skorch.utils import to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
@@ -39,8 +40,10 @@ from skdam.training.scoring import (
 )
 from skdam.training.step import Step
 
-STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
-PRECISIONS = ("float32", "bfloat16")
+Strategy = Literal["compositional", "two-stage", "auc", "cross-entropy"]
+Precision = Literal["float32", "bfloat16"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # parameters that the optimizer keeps in itself and not in its groups
 _SHAPING = {
@@ -139,13 +142,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         criterion: Any = CompositionalAUCLoss,
         optimizer: Any = PDSCA,
         *,
-        strategy: str = "compositional",
-        sampling_rate: float | str = 0.5,
+        strategy: Strategy = "compositional",
+        sampling_rate: float | Literal["auto"] = 0.5,
         milestones: Iterable[float] = (0.5, 0.75),
         lr_decay: float = 0.1,
         random_state: int | None = None,
-        precision: str = "float32",
-        data_on_device: bool | str = "auto",
+        precision: Precision = "float32",
+        data_on_device: bool | Literal["auto"] = "auto",
         lr: float = 0.1,
         max_epochs: int = 50,
         batch_size: int = 128,
@@ -373,6 +376,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 where the logit is positive, else 0."""
         return (self.decision_function(X) > 0).astype(int)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the ROC AUC of the logits for targets 0 and 1, those of a Dataset if y is None."""
+        targets = labels_of(self.get_dataset(X)) if y is None else to_numpy(y)
+        scores = self.decision_function(X)
+        return float(roc_auc_score(targets, scores, sample_weight=sample_weight))
 
     def embed(self, X: Any) -> np.ndarray:
         """Return the features that the last layer sees, as float32 of shape (n, d).

@@ -35,3 +35,28 @@ def test_a_prefix_selects_its_parameters():
     assert of_prefix(parameters, "part") == {"depth": 2, "of__it": 3}
     assert of_prefix(parameters, "other_part") == {"depth": 4}
     assert of_prefix(parameters, "size") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("learning_rate", "lr"),
+        ("epochs", "max_epochs"),
+        ("n_epochs", "max_epochs"),
+        ("hidden_layer_sizes", "module__hidden_layer_sizes"),
+        ("scale_pos_weight", "sampling_rate"),
+        ("n_estimators", "n_members"),
+        ("verbosity", "verbose"),
+        ("bath_size", "batch_size"),
+    ],
+)
+def test_a_name_of_another_library_or_a_typing_error_gets_a_suggestion(make, name, suggestion):
+    with pytest.raises(TypeError, match=f"no parameter '{name}'; did you mean '{suggestion}'"):
+        make(**{name: 1})
+    with pytest.raises(ValueError, match=f"no parameter '{name}'; did you mean '{suggestion}'"):
+        make().set_params(**{name: 1})
+
+
+def test_a_name_like_no_other_gets_the_list(make):
+    with pytest.raises(TypeError, match=r"no parameter 'xyz'; it has .*batch_size.*module__"):
+        make(xyz=1)
