@@ -95,3 +95,10 @@ def toy():
     X = rng.normal(size=(200, 4)).astype(np.float32)
     X[y == 1, 0] += 1.5
     return X, y
+
+
+@pytest.fixture
+def logits_and_targets():
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(64, generator=generator, dtype=torch.float64)
+    return logits, (torch.arange(64) % 4 == 0).double()

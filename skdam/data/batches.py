@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, default_collate
 
-from skdam.data.examples import labels_of
+from skdam._targets import rows_of, weights_of
+from skdam.data.examples import labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset, is_in_memory
 from skdam.data.sampling import StratifiedBatchSampler
 
@@ -34,7 +36,8 @@ def whole_batches(
     one_by_one : bool
         Whether each batch is selected when it is yielded, with targets of its own. Otherwise
         small batches are selected many at a time, the sampler counts them as yielded together,
-        and they share their targets, which are equal: the sampler puts the positives first.
+        and they share their targets, which are equal unless they have weights: the sampler
+        puts the positives first.
 
     Yields
     ------
@@ -53,6 +56,7 @@ def whole_batches(
         rows = rows.to(X.device)
     batch_size = sampler.n_positive + sampler.n_negative
     n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
+    is_shared = not one_by_one and weights_of(y) is None
     targets, version = None, 0
     for block in sampler.epoch(X.device, 1 if one_by_one else n_together):
         index = block.flatten()
@@ -61,9 +65,10 @@ def whole_batches(
         selected = X.index_select(0, index)
         if device.type == "cuda" and selected.device.type == "cpu":
             selected = selected.pin_memory().to(device, non_blocking=True)
-        for batch in selected.split(batch_size):
-            if targets is None or one_by_one or targets._version != version:
-                targets = y.index_select(0, index[:batch_size]).to(device)
+        for number, batch in enumerate(selected.split(batch_size)):
+            if targets is None or not is_shared or targets._version != version:
+                start = number * batch_size
+                targets = rows_of(y, index[start : start + batch_size]).to(device)
                 version = targets._version
             # autograd must not see a view: a module may work in place
             yield batch.detach(), targets
@@ -96,13 +101,13 @@ def consecutive_batches(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor,
 
 def take(dataset: Any, indices: Iterable[int]) -> Any:
     """Return the batch of these indices."""
-    if is_in_memory(dataset):
+    if yields_batches(dataset):
         return dataset.__getitems__(list(indices))
     return default_collate([dataset[index] for index in indices])
 
 
 def keep_batch(batch: Any) -> Any:
-    """Collate the batches of an :class:`InMemoryDataset`, which come complete."""
+    """Collate what a dataset yields that reads whole batches, see :func:`yields_batches`."""
     return batch
 
 
@@ -128,7 +133,7 @@ def sample_for_statistics(dataset: Any, *, copy: bool = True) -> tuple[Tensor, T
     """
     if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
         X, y = dataset.X, dataset.y
-        return (X.clone(), y.clone()) if copy else (X, y)
+        return (X.clone(), deepcopy(y)) if copy else (X, y)
     if is_in_memory(dataset) and dataset[0][0].ndim == 1:
         return take(dataset, range(len(dataset)))
     most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())

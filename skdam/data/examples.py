@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
 
-from skdam.data.memory import to_tensor
+from skdam._targets import rows_of, weights_of
+from skdam.data.memory import InMemoryDataset, to_tensor
 
 _WORKER_PARAMETERS = {
     "multiprocessing_context",
@@ -31,8 +32,8 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     ----------
     dataset : torch.utils.data.Dataset
         Yields examples, or tuples or lists that begin with one: arrays or tensors.
-    y : ndarray of shape (n,)
-        Targets.
+    y : ndarray or Tensor of shape (n,)
+        Targets, with weights if it is a ``Targets``.
     kind : tuple
         Shape and dtype of every example, see :func:`kind_of`.
 
@@ -45,17 +46,26 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(
-        self, dataset: Dataset[Any], y: np.ndarray, kind: tuple[tuple[int, ...], str]
+        self, dataset: Dataset[Any], y: np.ndarray | Tensor, kind: tuple[tuple[int, ...], str]
     ) -> None:
         self._for_workers = dataset
         self._for_main = copy.copy(dataset)
         self._kind = kind
-        self.y = torch.from_numpy(y)
+        self.y = to_tensor(y)
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._example(index), self.y[index]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Return the batch of these indices; a DataLoader calls this if it is defined."""
+        return torch.stack([self._example(i) for i in indices]), rows_of(
+            self.y, torch.as_tensor(indices)
+        )
+
+    def _example(self, index: int) -> Tensor:
         dataset = self._for_main if get_worker_info() is None else self._for_workers
         example = example_of(dataset[index])
         if kind_of(example) != self._kind:
@@ -64,7 +74,14 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
                 f"example {index} of the Dataset has shape {shape} and dtype {dtype}, the first "
                 f"one in fit had {self._kind[0]} and {self._kind[1]}."
             )
-        return example, self.y[index]
+        return example
+
+
+def yields_batches(dataset: Any) -> bool:
+    """Return whether a dataset reads whole batches: one of ours, or a Subset of one."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return isinstance(dataset, InMemoryDataset | ExampleDataset)
 
 
 def kind_of(example: np.ndarray | Tensor) -> tuple[tuple[int, ...], str]:
@@ -143,6 +160,15 @@ def labels_of(dataset: Any) -> np.ndarray:
     if labels is None:
         return read_labels(dataset)
     return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+
+
+def sample_weights_of(dataset: Any) -> np.ndarray | None:
+    """Return the weights of the examples of a dataset, None if they are equal."""
+    if isinstance(dataset, Subset):
+        of_all = sample_weights_of(dataset.dataset)
+        return None if of_all is None else of_all[np.asarray(dataset.indices)]
+    weights = weights_of(getattr(dataset, "y", None))
+    return None if weights is None else weights.cpu().numpy()
 
 
 def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:

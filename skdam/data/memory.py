@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
+from skdam._targets import rows_of
+
 
 class InMemoryDataset(skorch.dataset.Dataset):
     """Arrays from which a DataLoader reads a batch at once instead of single examples.
@@ -22,7 +24,8 @@ class InMemoryDataset(skorch.dataset.Dataset):
         Shared without a copy, even if it is read-only, as a memory map of joblib is.
         Nothing may write to it.
     y : ndarray or Tensor of shape (n,) or None, default=None
-        Targets. None stands for zeros; prediction ignores them.
+        Targets, with weights if it is a ``Targets``. None stands for zeros; prediction ignores
+        them.
 
     Raises
     ------
@@ -36,7 +39,7 @@ class InMemoryDataset(skorch.dataset.Dataset):
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """Return the batch of these indices; a DataLoader calls this if it is defined."""
         index = torch.as_tensor(indices, device=self.X.device)
-        return self.X.index_select(0, index), self.y.index_select(0, index)
+        return self.X.index_select(0, index), rows_of(self.y, index)
 
 
 def to_tensor(values: np.ndarray | Tensor) -> Tensor:

@@ -45,6 +45,7 @@ from skdam.estimator.parameters import (
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.estimator.weights import present_rows, with_weights
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
@@ -294,7 +295,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.verbose = verbose
         self._store_prefixed(prefixed)
 
-    def fit(self, X: ArrayLike | Dataset[Any], y: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike | Dataset[Any],
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -309,6 +315,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             Labels of two classes; the second in sorted order is the positive one. Of a
             Dataset they are read before training, in one more pass, unless they are
             passed.
+        sample_weight : array-like of shape (n,), optional
+            Weights >= 0 of the examples; equal by default. They weigh both losses within each
+            batch, the statistics of the default network, the decision threshold and the
+            validation score, but not how often an example is drawn. Their scale has no effect.
+            An example of weight 0 counts as absent.
 
         Returns
         -------
@@ -325,7 +336,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
-            module, dataset = self._read(X, y, reset=previous is None)
+            module, dataset = self._read(X, y, sample_weight, reset=previous is None)
             self._rng = _new_rng(self.random_state)
             train, valid = self._split(dataset)
             net = self._make_net(module, len(train), valid)
@@ -337,6 +348,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         X: ArrayLike | Dataset[Any],
         y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Train for one more epoch, at the learning rates of the parameters.
 
@@ -351,6 +363,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             As in :meth:`fit`. Both classes must be present in each call.
         classes : array-like of shape (2,), optional
             The two labels; by default those of the first ``y``.
+        sample_weight : array-like of shape (n,), optional
+            As in :meth:`fit`.
 
         Returns
         -------
@@ -364,7 +378,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None)
-            module, dataset = self._read(X, y, reset=previous is None, classes=classes)
+            module, dataset = self._read(
+                X, y, sample_weight, reset=previous is None, classes=classes
+            )
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
             net = self._make_net(module, len(dataset), milestones=())
             self._train(net, dataset, previous, epochs=1)
@@ -553,7 +569,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         check_parameters(self.get_params(deep=False))
 
     def _read(
-        self, X: Any, y: Any, *, reset: bool, classes: ArrayLike | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool,
+        classes: ArrayLike | None = None,
     ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
         """Return the module and the dataset to train on, after all checks of X and y.
 
@@ -578,9 +600,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self.n_features_in_ = spec.shape[0]
             self.__dict__.pop("feature_names_in_", None)
         self._input_spec = spec
+        rows, weights = present_rows(sample_weight, X)
+        if rows is not None:
+            X = Subset(X, rows.tolist()) if isinstance(X, Dataset) else X[rows]
+            y = y[rows]
         known = None if reset else self.classes_
         self.classes_, targets = encode_labels(y, classes=classes, known=known)
-        return module, spec.dataset(X, targets)
+        return module, spec.dataset(X, with_weights(targets, weights))
 
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
         """Return data to score as a dataset, after checking it against fit."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit, log_expit, logit
 from torch.utils.data import Subset
 
-from skdam.data.examples import labels_of
+from skdam.data.examples import labels_of, sample_weights_of
 from skdam.training.epoch import DivergenceError
 from skdam.training.scoring import probabilities
 
@@ -50,12 +50,13 @@ class Decision:
         DivergenceError
             If the logits of the training data are not finite.
         """
-        targets = labels_of(dataset)
+        targets, weights = labels_of(dataset), sample_weights_of(dataset)
         means = []
         for target in (0, 1):
             rows = np.flatnonzero(targets == target)
             rows = rows[:: -(-len(rows) // _ROWS_OF_A_CLASS)]
-            means.append(expit(logits_of(Subset(dataset, rows.tolist()))).mean())
+            chances = expit(logits_of(Subset(dataset, rows.tolist())))
+            means.append(np.average(chances, weights=None if weights is None else weights[rows]))
         tiny = np.finfo(np.float64).eps
         offset = float(logit(np.clip(np.mean(means), tiny, 1 - tiny)))
         if not np.isfinite(offset):

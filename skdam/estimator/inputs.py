@@ -57,7 +57,7 @@ class InputSpec:
             )
 
     def dataset(
-        self, X: np.ndarray | Dataset[Any], targets: np.ndarray | None = None
+        self, X: np.ndarray | Dataset[Any], targets: np.ndarray | Tensor | None = None
     ) -> InMemoryDataset | ExampleDataset:
         """Return X and targets as what the net reads.
 
@@ -65,7 +65,7 @@ class InputSpec:
         ----------
         X : ndarray of shape (n, ...) or Dataset
             With examples of this shape and dtype.
-        targets : ndarray of shape (n,), float32, or None, default=None
+        targets : ndarray or Tensor of shape (n,), float32, or None, default=None
             None stands for zeros, which prediction ignores.
         """
         if isinstance(X, Dataset):

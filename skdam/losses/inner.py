@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from skdam._targets import Classes, weights_of
+from skdam.losses.outer import weighted_sum
+
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
 InnerLossName = Literal["cross-entropy", "focal"]
 
@@ -47,7 +50,7 @@ def inner_loss_function(inner_loss: str | InnerLoss) -> InnerLoss:
 
 
 def mean_loss(function: InnerLoss, logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean over the batch of each column's losses.
+    """Return the mean over the batch of each column's losses, weighted if targets have weights.
 
     Parameters
     ----------
@@ -67,15 +70,18 @@ def mean_loss(function: InnerLoss, logits: Tensor, targets: Tensor) -> Tensor:
     ValueError
         If the function returns another shape.
     """
-    if logits.ndim == 2:
-        targets = targets.unsqueeze(1).expand_as(logits)
-    elif function is _cross_entropy:
+    weights = weights_of(targets)
+    if weights is None and logits.ndim == 1 and function is _cross_entropy:
         return binary_cross_entropy_with_logits(logits, targets)  # one call instead of two
-    losses = function(logits, targets)
+    losses = function(
+        logits, targets.unsqueeze(1).expand_as(logits) if logits.ndim == 2 else targets
+    )
     if not isinstance(losses, Tensor) or losses.shape != logits.shape:
         got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise ValueError(
             "inner_loss must return a Tensor with the loss of each element, of shape "
             f"{tuple(logits.shape)}, got {got}."
         )
-    return losses.mean(0)
+    if weights is None:
+        return losses.mean(0)
+    return weighted_sum(Classes.of(targets).batch_weights, losses)

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from skdam.losses.outer import OuterLoss
-from skdam.losses.targets import Classes
+from skdam._targets import Classes
+from skdam.losses.outer import OuterLoss, weighted_sum
 
 
 class AUCMarginLoss(OuterLoss):
@@ -107,8 +107,8 @@ class AUCMarginLoss(OuterLoss):
         weights, signed, scale = self._weights(classes)
         is_positive = classes.is_positive.unsqueeze(1) if logits.ndim == 2 else classes.is_positive
         scores = torch.sigmoid(logits)
-        spread = weights @ (scores - torch.where(is_positive, self.a, self.b)).square()
-        gap = signed @ scores  # mean score of positives less that of negatives
+        spread = weighted_sum(weights, (scores - torch.where(is_positive, self.a, self.b)).square())
+        gap = weighted_sum(signed, scores)  # mean score of positives less that of negatives
         margin = 2 * self.margin - self.alpha
         if scale is not None:
             margin = scale * margin
@@ -133,9 +133,9 @@ class AUCMarginLoss(OuterLoss):
         """Return the weights of examples, those with signs, and the factor of the rest, if any."""
         if self.version == "v2":
             return classes.mean_weights, classes.signed_weights, None
-        n = len(classes.is_positive)
-        p = classes.n_positive / n
-        if self.prior is not None:
-            p = torch.full_like(p, self.prior)
-        weights = torch.where(classes.is_positive, (1 - p) / n, p / n)
-        return weights, torch.where(classes.is_positive, weights, -weights), p * (1 - p)
+        p = classes.rate if self.prior is None else torch.full_like(classes.rate, self.prior)
+        is_positive = classes.is_positive
+        if classes.batch_weights.ndim == 2:
+            is_positive = is_positive.unsqueeze(1)
+        weights = torch.where(is_positive, 1 - p, p) * classes.batch_weights
+        return weights, torch.where(is_positive, weights, -weights), p * (1 - p)

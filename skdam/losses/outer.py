@@ -94,8 +94,19 @@ def aligned(logits: Tensor, targets: Tensor, n_members: int | None) -> tuple[Ten
     if logits.dtype not in (torch.float32, torch.float64):
         logits = logits.float()  # half precision would lose the differences of the scores
     if targets.ndim == 2:
-        targets = targets.squeeze(1)
+        targets = targets.squeeze(1)  # never with weights
     return logits, targets.to(logits.dtype)
+
+
+def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:
+    """Return the weighted sum of each column.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (batch,) or (batch, columns)
+    values : Tensor of shape (batch,) or (batch, columns)
+    """
+    return weights @ values if weights.ndim == 1 else (weights * values).sum(0)
 
 
 def in_full_precision(tensor: Tensor) -> Any:

@@ -29,20 +29,25 @@ class Standardiser(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
 
     @torch.no_grad()
-    def fit_statistics(self, X: Tensor) -> None:
+    def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
         """Learn mean and standard deviation of each column.
 
         Parameters
         ----------
         X : Tensor of shape (n, n_features, ...)
+        weights : Tensor of shape (n,) or None, default=None
+            Weights of the examples; None for equal ones.
         """
         # two passes in double precision, by chunks to avoid a double copy of all of X
         pixels = X.reshape(len(X), X.shape[1], -1)
-        chunks = pixels.split(max(_CHUNK // pixels[0].numel(), 1))
-        count = len(X) * pixels.shape[2]
-        mean = sum(chunk.double().sum((0, 2)) for chunk in chunks) / count
-        variance = (
-            sum((chunk.double() - mean[:, None]).square().sum((0, 2)) for chunk in chunks) / count
+        size = max(_CHUNK // pixels[0].numel(), 1)
+        if weights is None:
+            weights = torch.ones((), device=X.device).expand(len(X))
+        shares = (weights.double() / (weights.double().sum() * pixels.shape[2])).split(size)
+        chunks = list(zip(shares, pixels.split(size), strict=True))
+        mean = sum(share @ chunk.double().sum(2) for share, chunk in chunks)
+        variance = sum(
+            share @ (chunk.double() - mean[:, None]).square().sum(2) for share, chunk in chunks
         )
         # rounded as in the buffer: a deviation may be too small for single precision
         deviation = variance.sqrt().to(self.scale.dtype)
@@ -101,19 +106,21 @@ class PiecewiseLinearEncoding(nn.Module):
         self.register_buffer("slope", torch.zeros(n_features, n_bins))
 
     @torch.no_grad()
-    def fit_statistics(self, X: Tensor) -> None:
+    def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
         """Learn the bins of each column.
 
         Parameters
         ----------
         X : Tensor of shape (n, n_features)
+        weights : Tensor of shape (n,) or None, default=None
+            Weights of the examples; None for equal ones.
         """
         levels = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float64, device=X.device)
         self.lower.zero_()
         self.slope.zero_()
         for feature in range(X.shape[1]):
             # quantiles that occur as values: codes and counts have no values in between
-            edges = torch.quantile(X[:, feature].double(), levels, interpolation="nearest").unique()
+            edges = _quantiles(X[:, feature].double(), levels, weights).unique()
             width = edges.diff()
             if len(width) > 1:
                 self.lower[feature, : len(width)] = edges[:-1]
@@ -134,3 +141,14 @@ class PiecewiseLinearEncoding(nn.Module):
         # in memory the examples are the last axis: each bin is contiguous, hence faster
         bins = X.T.contiguous().unsqueeze(1) - self.lower.unsqueeze(-1)
         return bins.mul_(self.slope.unsqueeze(-1)).clamp_(0, 1).permute(2, 0, 1)
+
+
+def _quantiles(values: Tensor, levels: Tensor, weights: Tensor | None) -> Tensor:
+    """Return quantiles that are among the values."""
+    if weights is None:
+        return torch.quantile(values, levels, interpolation="nearest")
+    values, order = values.sort()
+    reached = weights.double()[order].cumsum(0)
+    # rounding must not put the last level behind the last value
+    index = torch.searchsorted(reached, levels * reached[-1]).clamp(max=len(values) - 1)
+    return values[index]

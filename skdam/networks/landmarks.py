@@ -74,7 +74,7 @@ class LandmarkKernelMachine(nn.Module):
         self.whitening.zero_()[:n, :n] = _GAIN * root
 
     @torch.no_grad()
-    def start_from_ridge(self, X: Tensor, y: Tensor) -> None:
+    def start_from_ridge(self, X: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
         """Set weight and bias to the solution of the balanced ridge regression.
 
         Parameters
@@ -83,13 +83,16 @@ class LandmarkKernelMachine(nn.Module):
             Standardised.
         y : Tensor of shape (n,)
             Targets, 0 or 1, both present.
+        weights : Tensor of shape (n,) or None, default=None
+            Weights of the examples; None for equal ones.
         """
         features = self.embed(X).double()
         features /= _GAIN
         positive = y == 1
-        n, n_positive = len(y), positive.sum()
-        weights = torch.where(positive, n / (2 * n_positive), n / (2 * (n - n_positive))).double()
-        weighted = features.T * weights
+        shares = torch.ones_like(y) if weights is None else weights
+        of_positives = shares[positive].sum()
+        of_class = torch.where(positive, of_positives, shares.sum() - of_positives)
+        weighted = features.T * (shares.sum() / 2 * shares / of_class).double()
         gram = weighted @ features + _RIDGE * torch.eye(features.shape[1]).to(features)
         signs = torch.where(positive, 1.0, -1.0).to(features)
         self.weight.copy_(torch.linalg.solve(gram, weighted @ signs))
@@ -129,7 +132,7 @@ class LandmarkKernelMachine(nn.Module):
         return torch.exp(-self.decay * torch.cdist(X.clamp(-_CLIP, _CLIP), self.landmarks, p=1.0))
 
 
-def draw_by_class(y: Tensor, count: int) -> Tensor:
+def draw_by_class(y: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
     """Draw the indices of rows with torch's generator, half of them positives if possible.
 
     If a class has fewer than half of ``count`` rows, all of them are drawn and the other
@@ -141,6 +144,8 @@ def draw_by_class(y: Tensor, count: int) -> Tensor:
         Targets, 0 or 1.
     count : int
         Rows to draw; with fewer examples all are taken.
+    weights : Tensor of shape (n,) or None, default=None
+        Positive. An example of larger weight is drawn sooner; None for equal weights.
 
     Returns
     -------
@@ -152,7 +157,15 @@ def draw_by_class(y: Tensor, count: int) -> Tensor:
     n_positive = min(len(classes[0]), max(count // 2, count - len(classes[1])))
     return torch.cat(
         [
-            members[torch.randperm(len(members))[:n].to(y.device)]
+            members[_draw(n, len(members), None if weights is None else weights[members])]
             for members, n in zip(classes, (n_positive, count - n_positive), strict=True)
         ]
     )
+
+
+def _draw(count: int, n: int, weights: Tensor | None) -> Tensor:
+    """Draw ``count`` of n numbers without replacement."""
+    if weights is None:
+        return torch.randperm(n)[:count]
+    # the first arrivals of n clocks, which tick at rates proportional to the weights
+    return (torch.empty(n).exponential_() / weights.cpu()).argsort()[:count]

@@ -11,6 +11,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from skdam._targets import rows_of, weights_of
 from skdam.networks.checks import check_ints
 from skdam.networks.dropout import Dropout
 from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
@@ -158,18 +159,22 @@ class TabularMLP(nn.Module):
         ----------
         X : Tensor of shape (n, n_features)
         y : Tensor of shape (n,)
-            Targets, 0 or 1.
+            Targets, 0 or 1. Weights that they have count in all that is learnt.
         """
-        self.standardise.fit_statistics(X)
+        weights = weights_of(y)
+        self.standardise.fit_statistics(X, weights)
         if self.encode is not None:
-            self.encode.fit_statistics(X[:: -(-len(X) // _QUANTILE_ROWS)])
+            step = -(-len(X) // _QUANTILE_ROWS)
+            self.encode.fit_statistics(X[::step], None if weights is None else weights[::step])
         if self.kernel_machine is not None:
-            landmarks = X[draw_by_class(y, len(self.kernel_machine.landmarks))]
+            landmarks = X[draw_by_class(y, len(self.kernel_machine.landmarks), weights)]
             n_varying = int(self.standardise.scale.isfinite().sum())
             self.kernel_machine.fit_statistics(self._standardised(landmarks), n_varying)
+            # weighed by the ridge regression, so not in the draw
             rows = draw_by_class(y, _RIDGE_ROWS)
+            y = rows_of(y, rows).to(self.features.device)
             self.kernel_machine.start_from_ridge(
-                self._standardised(X[rows]), y[rows].to(self.features.device)
+                self._standardised(X[rows]), y.as_subclass(Tensor), weights_of(y)
             )
 
     def _standardised(self, X: Tensor) -> Tensor:

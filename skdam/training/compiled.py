@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skdam._targets import weights_of
 from skdam.data.batches import scaled
 from skdam.losses.compositional import Phase
 
@@ -114,6 +115,8 @@ class Compiled:
 
     def __call__(self, X: Any, y: Any, phase: Phase, **fit_params: Any) -> tuple[Tensor, Any]:
         """Return the loss of the phase, detached, and the output of the module."""
+        if weights_of(y) is not None:
+            self.stop("examples have weights, which a compiled step does not take")
         if self.reason is None and not fit_params:
             parameters = [p for p in self._parameters if p.requires_grad]
             try:

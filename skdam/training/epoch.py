@@ -15,10 +15,10 @@ from skorch.dataset import get_len
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from skdam._targets import Targets, weights_of
 from skdam.data.batches import keep_batch, whole_batches
-from skdam.data.memory import resident
+from skdam.data.memory import is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
-from skdam.losses.targets import Targets
 from skdam.training.scoring import vote
 
 _MOST_LOSSES = 256
@@ -108,7 +108,7 @@ def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any
         net._resident_[1], iterator.batch_sampler, device, one_by_one=observed
     ):
         if y is not labels:
-            labels, targets = y, y.as_subclass(Targets)
+            labels, targets = y, y if isinstance(y, Targets) else Targets.of(y)
         yield X, targets
 
 
@@ -116,6 +116,7 @@ def needs_no_loader(iterator: Any) -> bool:
     """Return whether a loader does nothing but select examples of data in memory."""
     return (
         type(iterator) is DataLoader
+        and is_in_memory(iterator.dataset)
         and iterator.collate_fn is keep_batch
         and not iterator.num_workers
     )
@@ -146,7 +147,12 @@ class ValidationScores:
 
     def record(self, history: Any, name: str) -> None:
         """Record the ROC AUC, and whether it is the best so far, in the row of the epoch."""
-        auc = roc_auc_score(torch.cat(self._targets).numpy(), torch.cat(self._scores).numpy())
+        weights = [w for w in map(weights_of, self._targets) if w is not None]
+        auc = roc_auc_score(
+            torch.cat(self._targets).numpy(),
+            torch.cat(self._scores).numpy(),
+            sample_weight=torch.cat(weights).numpy() if weights else None,
+        )
         earlier = [row[name] for row in list(history)[:-1] if name in row]
         history.record(name, float(auc))
         history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))

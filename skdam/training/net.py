@@ -21,8 +21,8 @@ from torch.utils.data import Dataset, SequentialSampler
 from skdam._device import forked_rng, present_device
 from skdam.callbacks import StageSchedule
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
-from skdam.data.examples import labels_of
-from skdam.data.memory import InMemoryDataset, is_in_memory
+from skdam.data.examples import labels_of, yields_batches
+from skdam.data.memory import InMemoryDataset
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.losses.compositional import CompositionalAUCLoss, Phase
 from skdam.optim.pdsca import PDSCA
@@ -229,7 +229,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         # a loader without a generator of its own draws from the global one, to seed its workers
         generator = torch.Generator().manual_seed(int(self._sampler_seed().generate_state(1)[0]))
         kwargs.setdefault("generator", generator)
-        if is_in_memory(dataset):
+        if yields_batches(dataset):
             kwargs.setdefault("collate_fn", keep_batch)
         batch_size = kwargs.pop("batch_size", self.batch_size)
         if batch_size == -1:

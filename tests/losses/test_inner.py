@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from skdam import CompositionalAUCLoss
+from skdam._targets import Targets
 
 
 def test_inner_cross_entropy_is_that_of_torch(logits_and_targets):
@@ -59,3 +60,18 @@ def test_an_inner_loss_without_a_gradient_for_the_logits(logits_and_targets):
     loss = CompositionalAUCLoss(inner_loss=lambda logits, targets: weight * targets)
     loss(*logits_and_targets, "inner").backward()
     torch.testing.assert_close(weight.grad, torch.tensor(0.25))
+
+
+@pytest.mark.parametrize("inner_loss", ["cross-entropy", "focal", lambda h, t: (h - t).abs()])
+@pytest.mark.parametrize("n_members", [None, 2])
+def test_weights_count_as_repetitions_in_the_inner_loss(logits_and_targets, inner_loss, n_members):
+    logits, targets = logits_and_targets
+    if n_members:
+        logits = torch.stack([logits, -logits], 1)
+    times = 1 + torch.arange(64) % 3
+    loss = CompositionalAUCLoss(inner_loss=inner_loss, n_members=n_members)
+    expected = loss(
+        logits.repeat_interleave(times, 0), targets.repeat_interleave(times), phase="inner"
+    )
+    weighted = Targets.of(targets.clone(), times * 10.0)
+    torch.testing.assert_close(loss(logits, weighted, phase="inner"), expected)

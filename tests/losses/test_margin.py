@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from skdam import AUCMarginLoss
+from skdam._targets import Targets
 
 PRIORS = {"v1": {"prior": 0.25}, "v2": {}}
 
@@ -226,3 +227,49 @@ def test_ascent_stops_at_zero():
     loss = set_dual(AUCMarginLoss(0.1), 0.9, 0.1, 0.2)
     loss.ascend(0.5)
     assert loss.alpha == 0
+
+
+def with_weights(targets, weights):
+    return Targets.of(targets.clone(), weights)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"version": "v1", "prior": 0.3}])
+def test_weights_count_as_repetitions(logits_and_targets, parameters):
+    logits, targets = logits_and_targets
+    times = 1 + torch.arange(64) % 3
+    loss = set_dual(AUCMarginLoss(**parameters).double(), 0.7, 0.2, 0.4)
+    repeated = loss(logits.repeat_interleave(times), targets.repeat_interleave(times))
+    for scale in (1.0, 1e-6, 1e6):
+        weighted = loss(logits, with_weights(targets, times.double() * scale))
+        torch.testing.assert_close(weighted, repeated)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}])
+def test_each_member_may_have_weights_of_its_own(logits_and_targets, parameters):
+    logits, targets = logits_and_targets
+    columns = torch.stack([logits, -logits], 1).requires_grad_()
+    weights = torch.stack([1.0 + torch.arange(64) % 3, torch.arange(64) % 2 * 1.0], 1).double()
+    together = set_dual(AUCMarginLoss(n_members=2, **parameters).double(), 0.7, 0.2, 0.4)
+    alone = set_dual(AUCMarginLoss(**parameters).double(), 0.7, 0.2, 0.4)
+    value = together(columns, with_weights(targets, weights))
+    value.backward()
+    expected = 0.0
+    for k in range(2):
+        column = columns[:, k].detach().requires_grad_()
+        loss = alone(column, with_weights(targets, weights[:, k]))
+        loss.backward()
+        expected += loss.item()
+        torch.testing.assert_close(columns.grad[:, k], column.grad)
+    assert value.item() == pytest.approx(expected)
+
+
+def test_a_class_without_weight_is_absent(logits_and_targets):
+    logits, targets = logits_and_targets
+    logits = logits.clone().requires_grad_()
+    loss = set_dual(AUCMarginLoss().double(), 0.7, 0.2, 0.4)
+    value = loss(logits, with_weights(targets, 1 - targets))
+    value.backward()
+    expected = loss(logits[targets == 0], targets[targets == 0])
+    torch.testing.assert_close(value, expected)
+    assert torch.isfinite(logits.grad).all()
+    assert not logits.grad[targets == 1].any()

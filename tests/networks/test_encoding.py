@@ -100,3 +100,23 @@ def test_a_second_call_replaces_the_statistics_of_the_first():
 def test_bins_too_narrow_for_a_finite_slope_have_finite_codes():
     column = torch.arange(5).repeat(20) * 1e-44
     assert encode(encoding_of(column, 4), column).isfinite().all()
+
+
+def test_weights_count_as_repetitions_in_mean_and_deviation(seeded):
+    X = torch.randn(50, 3, 2) * torch.tensor([1.0, 1e3, 0.0]).reshape(3, 1) + 5
+    times = 1 + torch.arange(50) % 3
+    weighted, repeated = Standardiser(3), Standardiser(3)
+    weighted.fit_statistics(X, times * 0.1)
+    repeated.fit_statistics(X.repeat_interleave(times, 0))
+    torch.testing.assert_close(weighted.state_dict(), repeated.state_dict())
+
+
+def test_weights_move_the_bins():
+    X = torch.arange(1000.0).reshape(-1, 1)
+    weights = torch.where(X[:, 0] < 500, 9.0, 1.0)
+    encode = PiecewiseLinearEncoding(1, 10)
+    encode.fit_statistics(X, weights)
+    # nine tenths of the weight are below 500
+    torch.testing.assert_close(encode.lower[0, 9], torch.tensor(500.0), atol=2, rtol=0)
+    encode.fit_statistics(X, torch.ones(1000))
+    torch.testing.assert_close(encode.lower[0], torch.arange(0, 1000, 100.0), atol=1, rtol=0)

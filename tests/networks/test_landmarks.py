@@ -91,3 +91,25 @@ def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
     rows = draw_by_class(y, count)
     assert len(rows.unique()) == len(rows) == min(count, len(y))
     assert y[rows].sum() == expected
+
+
+def test_examples_of_larger_weight_are_drawn_sooner(seeded):
+    y = (torch.arange(1000) % 2).float()
+    weights = torch.where(torch.arange(1000) < 500, 4.0, 1.0)
+    drawn = torch.cat([draw_by_class(y, 20, weights) for _ in range(50)])
+    share = (drawn < 500).double().mean()
+    assert share == pytest.approx(0.8, abs=0.05)
+    assert y[drawn].mean() == 0.5
+
+
+def test_weights_count_as_repetitions_in_the_ridge_regression(seeded):
+    X, y = torch.randn(60, 2), (torch.arange(60) % 4 == 0).float()
+    times = 1 + torch.arange(60) % 3
+    repeated = torch.arange(60).repeat_interleave(times)
+    heads = []
+    for rows, weights in ((torch.arange(60), times.float()), (repeated, None)):
+        machine = LandmarkKernelMachine(2, 10)
+        machine.fit_statistics(X[:10], 2)
+        machine.start_from_ridge(X[rows], y[rows], weights)
+        heads.append(machine.weight.detach())
+    torch.testing.assert_close(*heads)

@@ -14,10 +14,13 @@ from skorch.callbacks import (
     LRScheduler,
 )
 from skorch.dataset import ValidSplit
+from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from skdam import CompositionalAUCNet, DivergenceError
+from skdam._targets import Targets
+from skdam.data.memory import InMemoryDataset
 from skdam.training.epoch import is_observed
 
 
@@ -227,3 +230,13 @@ def test_the_model_does_not_depend_on_observers(toy, strategy, variant, adaptive
         assert all(not torch.equal(states[-1][name], value) for name, value in start.items())
     for state in states[1:]:
         torch.testing.assert_close(state, states[0], rtol=0, atol=0)
+
+
+def test_validation_auc_counts_weights(toy):
+    X, y = toy
+    weights = np.where(X[:, 1] > 0, 5.0, 1.0).astype(np.float32)
+    valid = InMemoryDataset(X, Targets.of(torch.from_numpy(y), torch.from_numpy(weights)))
+    net = fit(make_net(train_split=predefined_split(valid), max_epochs=1), toy)
+    expected = roc_auc_score(y, net.decision_function(X), sample_weight=weights)
+    assert net.history[-1, "valid_roc_auc"] == pytest.approx(expected)
+    assert expected != roc_auc_score(y, net.decision_function(X))

@@ -1,0 +1,62 @@
+"""Weights of examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
+
+from skdam._targets import Targets
+
+
+def present_rows(
+    sample_weight: ArrayLike | None, X: Any
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return which rows weigh anything, and their weights.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n,), number or None
+        None and a number stand for equal weights.
+    X : object of length n
+
+    Returns
+    -------
+    rows : ndarray of int, or None
+        None stands for all.
+    weights : ndarray of shape (len(rows),), float32, or None
+        None stands for equal ones. Their scale has no effect, so they have mean 1.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, not finite, of another length, or all zero.
+    """
+    if sample_weight is None:
+        return None, None
+    shape_only = np.broadcast_to(np.float64(0), (len(X), 1))
+    weights = _check_sample_weight(
+        sample_weight, shape_only, dtype=np.float64, ensure_non_negative=True
+    )
+    rows = np.flatnonzero(weights)
+    if not len(rows):
+        raise ValueError("sample_weight is 0 for all examples; give some of each class a weight.")
+    # first by the largest: a sum of huge weights would overflow
+    weights = weights[rows] / weights.max()
+    weights /= weights.mean()
+    is_equal = weights.max() == weights.min()
+    return (
+        None if len(rows) == len(X) else rows,
+        None if is_equal else weights.astype(np.float32),
+    )
+
+
+def with_weights(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray | Tensor:
+    """Return targets that carry weights, where there are any."""
+    if weights is None:
+        return targets
+    return Targets.of(torch.from_numpy(targets), torch.from_numpy(weights))
