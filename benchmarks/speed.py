@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.models import PLAIN_NETWORK
-from benchmarks.report import markdown_table
+from benchmarks.harness.markdown import markdown_table
+from benchmarks.models.strategies import PLAIN_NETWORK
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet, ResNet20, TabularMLP
 from skdam.data.batches import scaled
 
