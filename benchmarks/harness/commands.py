@@ -30,19 +30,26 @@ class Command(NamedTuple):
 
 
 def command_line(
-    description: str | None, commands: Sequence[Command], argv: Sequence[str] | None = None
+    name: str,
+    description: str | None,
+    commands: Sequence[Command],
+    argv: Sequence[str] | None = None,
 ) -> int:
     """Parse a command line, execute its command and return the exit status.
 
     Parameters
     ----------
+    name : str
+        Of the benchmark.
     description : str
     commands : sequence of Command
     argv : sequence of str or None, default=None
         None takes the arguments of the process.
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m benchmarks.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True)
     for command in commands:

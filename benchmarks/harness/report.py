@@ -11,12 +11,13 @@ from benchmarks.harness.diagram import save_diagram
 from benchmarks.harness.markdown import markdown_table
 
 _EXPLANATION = f"""\
-A set and a seed count if every model has them; the AUC of a set is the mean over its seeds and
-folds, and ranks are of these means, ties averaged. Against the reference: sets won, tied (means
-less than {comparison.TIE:g} apart) and lost by the reference; the mean over sets of its AUC less
-that of the model, with a 95 % interval ({comparison.N_RESAMPLES} bootstrap samples of the sets);
-p of the two-sided Wilcoxon signed-rank test over sets, Holm's correction over the rows. Seconds
-are of one CPU thread; a fit is one fold's.
+A pair of a set and a seed counts if every model has results of it. The AUC of a set is the mean
+over its seeds and folds; ranks are of these means, with ties averaged. For each rival: the sets
+that the reference won, tied (means less than {comparison.TIE:g} apart) and lost; the mean over
+sets of the AUC of the reference less that of the rival, with a 95 % interval
+({comparison.N_RESAMPLES} bootstrap samples of the sets); p of the two-sided Wilcoxon signed-rank
+test over sets, with Holm's correction over the rows. Seconds are of one CPU thread; a fit is that
+of one fold.
 """
 
 
@@ -63,8 +64,9 @@ def write(results: pd.DataFrame, names: list[str] | None, reference: str, direct
     text += _summary(rows, means, ranks, reference)
     text += f"\n{_EXPLANATION}\n![Critical differences](critical_difference.png)\n\n"
     text += (
-        "Bars join models that do not differ: of no two of them is p < 0.05 in the signed-rank\n"
-        "test, Holm's correction over all pairs. The AUC of each set is in `per_set.csv`.\n"
+        "Bars join models that do not differ significantly: no two of them have p < 0.05 in the\n"
+        "signed-rank test, with Holm's correction over all pairs. The AUC of each set is in\n"
+        "`per_set.csv`.\n"
     )
     (directory / "report.md").write_text(text)
 

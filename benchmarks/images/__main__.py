@@ -103,7 +103,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 COMMANDS = (run_command(_add_run_options, _run), report_command(_report))
-main = partial(command_line, __doc__, COMMANDS)
+main = partial(command_line, "images", __doc__, COMMANDS)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,9 +16,10 @@ from benchmarks.images.results import SCHEMA, SEARCH_SCHEMA
 _EXPLANATION = """\
 ROC AUC on the test images, mean and standard deviation over seeds: of the last epoch, and of the
 epoch that is best on the validation images; by how much the last epoch of compositional training
-is ahead, over the seeds that both have; of a logistic regression on the features that the network
-has after an epoch; seconds of training, without scoring, of one thread or one GPU. By the last
-epoch. Curves of test images are for information: nothing is chosen by them.
+is ahead, over the seeds that both models have; of a logistic regression on the features of the
+network after an epoch. Seconds are of training, without scoring, on one thread or one GPU. Models
+are sorted by the last epoch. Curves of test images are for information only: nothing is chosen by
+them.
 """
 _SEARCH_EXPLANATION = """\
 AUC on validation images after a short training, by which the rates of a model are chosen; the

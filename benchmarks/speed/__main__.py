@@ -91,7 +91,7 @@ COMMANDS = (
     Command("imports", "time the import of skdam", _add_common_options, _imports),
     report_command(_report, to_directory=False),
 )
-main = partial(command_line, __doc__, COMMANDS)
+main = partial(command_line, "speed", __doc__, COMMANDS)
 
 if __name__ == "__main__":
     sys.exit(main())
