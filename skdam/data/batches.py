@@ -32,9 +32,8 @@ def whole_batches(
     sampler : StratifiedBatchSampler
     device : torch.device
     one_by_one : bool
-        Whether each batch is selected when it is yielded, with targets of its own. Otherwise
-        small batches are selected many at a time, the sampler counts them as yielded together,
-        and they share their targets, which are equal: the sampler puts the positives first.
+        Whether the sampler counts each batch as yielded when it is. Otherwise small batches are
+        selected many at a time, which is faster.
 
     Yields
     ------
@@ -53,20 +52,16 @@ def whole_batches(
         rows = rows.to(X.device)
     batch_size = sampler.n_positive + sampler.n_negative
     n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
-    targets, version = None, 0
     for block in sampler.epoch(X.device, 1 if one_by_one else n_together):
         index = block.flatten()
         if rows is not None:
             index = rows[index]
-        selected = X.index_select(0, index)
-        if device.type == "cuda" and selected.device.type == "cpu":
-            selected = selected.pin_memory().to(device, non_blocking=True)
-        for batch in selected.split(batch_size):
-            if targets is None or one_by_one or targets._version != version:
-                targets = y.index_select(0, index[:batch_size]).to(device)
-                version = targets._version
-            # autograd must not see a view: a module may work in place
-            yield batch.detach(), targets
+        selected = [values.index_select(0, index) for values in (X, y)]
+        if device.type == "cuda" and X.device.type == "cpu":
+            selected = [some.pin_memory().to(device, non_blocking=True) for some in selected]
+        for batch in zip(*(some.split(batch_size) for some in selected), strict=True):
+            # autograd must not see views: a module may work in place
+            yield batch[0].detach(), batch[1].detach()
 
 
 def consecutive_batches(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

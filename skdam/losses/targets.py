@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,8 +36,8 @@ class Classes(NamedTuple):
 class Targets(Tensor):
     """Targets of several batches, 0 or 1, that keep what losses derive from them.
 
-    To everyone else it is an ordinary tensor, as a :class:`torch.nn.Parameter` is, and what is
-    computed from it is one.
+    For code that leaves them unchanged. Otherwise it is an ordinary tensor, as a
+    :class:`torch.nn.Parameter` is: what is computed from it is one, and so are copies.
 
     Examples
     --------
@@ -50,14 +50,17 @@ class Targets(Tensor):
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
-    _derived: tuple[int, Classes] | None = None
+    _derived: Classes | None = None
 
     @property
     def classes(self) -> Classes:
-        """What losses derive from the targets; anew if they have changed."""
-        if self._derived is None or self._derived[0] != self._version:
-            self._derived = (self._version, Classes.of(self.as_subclass(Tensor)))
-        return self._derived[1]
+        """What losses derive from the targets."""
+        if self._derived is None:
+            self._derived = Classes.of(self.as_subclass(Tensor))
+        return self._derived
 
     def __deepcopy__(self, memo: dict[int, object]) -> Tensor:
-        return self.clone()
+        return self.as_subclass(Tensor).clone()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.as_subclass(Tensor).__reduce_ex__(protocol)

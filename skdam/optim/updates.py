@@ -74,9 +74,9 @@ def take_outer_step(group: Group, variant: str, adaptive: bool) -> None:
         _add_decay(step, group)
     torch._foreach_add_(group.parameters, step, alpha=-group.options["lr"])
     if group.options["epoch_decay"]:
-        # the average over the stage is kept as a sum
-        torch._foreach_add_(group.state("stage_sum"), group.parameters)
-        _count(group, "stage_steps")
+        averages, counts = group.state("stage_average"), _count(group, "stage_steps")
+        for average, parameter, count in zip(averages, group.parameters, counts, strict=True):
+            average.lerp_(parameter, 1 / count)
 
 
 def _move_to_inner_point(group: Group, step: list[Tensor]) -> None:

@@ -226,3 +226,11 @@ def test_ascent_stops_at_zero():
     loss = set_dual(AUCMarginLoss(0.1), 0.9, 0.1, 0.2)
     loss.ascend(0.5)
     assert loss.alpha == 0
+
+
+def test_logits_of_fewer_digits_than_the_loss(logits_and_targets):
+    logits, targets = logits_and_targets
+    loss = set_dual(AUCMarginLoss().double(), 0.5, 0.25, 0.75)
+    value = loss(logits.float(), targets.float())
+    assert value.dtype == torch.float64
+    torch.testing.assert_close(value, loss(logits, targets), rtol=1e-6, atol=1e-6)
