@@ -92,9 +92,13 @@ class OuterLoss(nn.Module):
             )
         if targets.ndim == 2:
             targets = targets.squeeze(1)
-        own = next(self.parameters(), None)
-        dtype = torch.promote_types(logits.dtype, torch.float32 if own is None else own.dtype)
+        dtype = torch.promote_types(logits.dtype, self.dtype)
         return logits.to(dtype), targets.to(dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the loss computes in, unless the logits have more digits."""
+        return torch.float32
 
     def ascend(self, lr: float) -> None:
         """Take a dual step at a learning rate; by default there is no dual variable."""

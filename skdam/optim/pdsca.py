@@ -452,7 +452,9 @@ class PDSCA(torch.optim.Optimizer):
             group = alike.setdefault(options_of(options), Group([], [], options))
             for parameter in options["params"]:
                 gradient = parameter.grad
-                if not _is_trained(parameter) or (with_gradient and gradient is None):
+                if not parameter.requires_grad:
+                    continue
+                if gradient is None and (with_gradient or is_lazy(parameter)):
                     continue
                 if gradient is not None and gradient.is_sparse:
                     raise ValueError("sparse gradients are not supported; use dense embeddings.")

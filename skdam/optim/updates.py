@@ -75,8 +75,13 @@ def take_outer_step(group: Group, variant: str, adaptive: bool) -> None:
     torch._foreach_add_(group.parameters, step, alpha=-group.options["lr"])
     if group.options["epoch_decay"]:
         averages, counts = group.state("stage_average"), _count(group, "stage_steps")
-        for average, parameter, count in zip(averages, group.parameters, counts, strict=True):
-            average.lerp_(parameter, 1 / count)
+        for count in set(counts):  # usually one: parameters that joined later count less
+            of_count = [i for i, other in enumerate(counts) if other == count]
+            torch._foreach_lerp_(
+                [averages[i] for i in of_count],
+                [group.parameters[i] for i in of_count],
+                1 / count,
+            )
 
 
 def _move_to_inner_point(group: Group, step: list[Tensor]) -> None:

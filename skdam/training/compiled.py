@@ -93,9 +93,7 @@ class Compiled:
                     logits = logits.float()
                 loss = criterion(logits, y, phase=phase)
                 of_parameters = torch.autograd.grad(loss, parameters, allow_unused=True)
-                # a gradient may be an expanded view, which callbacks could not change in place
-                own = [g if g is None else g.clone() for g in of_parameters]
-                return own, loss.detach(), logits.detach()
+                return of_parameters, loss.detach(), logits.detach()
 
             return _CompiledFunction(gradients, options)
 
@@ -208,4 +206,10 @@ def _has_hooks(parameter: Tensor) -> bool:
 
 def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     """Add to the gradient that the parameter has, if any, as a backward pass does."""
-    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    if parameter.grad is not None:
+        parameter.grad = parameter.grad + gradient
+    # an expanded view could not be changed in place
+    elif gradient.is_contiguous() or 0 not in gradient.stride():
+        parameter.grad = gradient
+    else:
+        parameter.grad = gradient.clone()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet
@@ -473,3 +473,25 @@ def test_an_error_of_the_module_is_raised_without_a_warning(data):
 
     with pytest.raises(RuntimeError, match="the module is broken"):
         small_net(Broken, **TRACED).fit(X, y)
+
+
+class Shifted(nn.Linear):
+    """The gradient of its shift is the same for all elements."""
+
+    def __init__(self):
+        super().__init__(30, 1)
+        self.shift = nn.Parameter(torch.zeros(3))
+
+    def forward(self, X):
+        return super().forward(X) + self.shift.sum()
+
+
+@needs_compiler
+def test_callbacks_may_clip_compiled_gradients(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    clip = GradientNormClipping(0.01)
+    states = [
+        state_of(small_net(Shifted, callbacks=[clip], **parameters).fit(X, y))
+        for parameters in ({}, TRACED)
+    ]
+    torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
