@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -47,10 +48,11 @@ class Classes(NamedTuple):
 
 
 class Targets(Tensor):
-    """Labels 0 or 1 with weights, which keep what losses derive from them.
+    """Labels 0 or 1 with weights.
 
     To everyone else it is an ordinary tensor, as a :class:`torch.nn.Parameter` is, and what is
-    computed from it is one. Only :meth:`rows` and :meth:`to` keep the weights.
+    computed from it is one. Only :func:`rows_of`, :func:`split_rows`, :meth:`to` and copies keep
+    the weights.
 
     Attributes
     ----------
@@ -69,7 +71,7 @@ class Targets(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     weights: Tensor | None = None
-    _derived: tuple[int, Classes] | None = None
+    _classes: Classes | None = None
 
     @classmethod
     def of(cls, labels: Tensor, weights: Tensor | None = None) -> Self:
@@ -78,19 +80,19 @@ class Targets(Tensor):
         targets.weights = weights
         return targets
 
+    def with_classes(self) -> Self:
+        """Derive now what losses derive, for several batches of code that changes no targets."""
+        self._classes = self.classes
+        return self
+
     @property
     def classes(self) -> Classes:
-        """What losses derive from the targets; anew if they have changed."""
-        if self._derived is None or self._derived[0] != self._version:
-            labels = self.as_subclass(Tensor)
-            weights = torch.ones_like(labels) if self.weights is None else self.weights
-            self._derived = (self._version, Classes._derive(labels, weights.to(labels.dtype)))
-        return self._derived[1]
-
-    def rows(self, index: Tensor) -> Targets:
-        """Return the targets of some rows, as a copy."""
-        weights = None if self.weights is None else self.weights.index_select(0, index)
-        return Targets.of(self.index_select(0, index), weights)
+        """What losses derive from the targets."""
+        if self._classes is not None:
+            return self._classes
+        labels = self.as_subclass(Tensor)
+        weights = torch.ones_like(labels) if self.weights is None else self.weights
+        return Classes._derive(labels, weights.to(labels.dtype))
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the targets in another dtype or on another device, with their weights."""
@@ -100,7 +102,13 @@ class Targets(Tensor):
         return Targets.of(moved, self.weights.to(*args, **kwargs))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Targets:
-        return Targets.of(self.clone(), self.weights)
+        return Targets.of(self.as_subclass(Tensor).clone(), self.weights)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        labels = self.as_subclass(Tensor)
+        if self.weights is None:
+            return labels.__reduce_ex__(protocol)
+        return Targets.of, (labels, self.weights)
 
 
 def weights_of(targets: Any) -> Tensor | None:
@@ -109,7 +117,14 @@ def weights_of(targets: Any) -> Tensor | None:
 
 
 def rows_of(targets: Tensor, index: Tensor) -> Tensor:
-    """Return the targets of some rows, with their weights if they have any."""
-    if isinstance(targets, Targets):
-        return targets.rows(index)
-    return targets.index_select(0, index)
+    """Return the targets of some rows as a copy, with their weights if they have any."""
+    labels, weights = targets.as_subclass(Tensor).index_select(0, index), weights_of(targets)
+    return labels if weights is None else Targets.of(labels, weights.index_select(0, index))
+
+
+def split_rows(targets: Tensor, size: int) -> Sequence[Tensor]:
+    """Return the targets in parts of a size, with their weights if they have any."""
+    labels, weights = targets.as_subclass(Tensor).split(size), weights_of(targets)
+    if weights is None:
+        return labels
+    return [Targets.of(*part) for part in zip(labels, weights.split(size), strict=True)]

@@ -13,6 +13,9 @@ from skdam.datasets import make_imbalanced
 
 matplotlib.use("Agg")
 
+# files of fixtures hold no examples: several of one name could not be imported as modules
+collect_ignore_glob = ["*conftest.py"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():

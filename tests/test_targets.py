@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from skdam._targets import Classes, Targets, rows_of, weights_of
+from skdam._targets import Classes, Targets, rows_of, split_rows, weights_of
 
 LABELS = torch.tensor([1.0, 0.0, 0.0, 1.0])
 WEIGHTS = torch.tensor([3.0, 1.0, 3.0, 1.0])
@@ -44,12 +44,22 @@ def test_copies_keep_the_weights(copier):
     assert torch.equal(targets, LABELS)
 
 
-def test_what_was_derived_is_derived_anew_after_a_change():
-    targets = Targets.of(LABELS.clone())
-    before = targets.classes
-    assert targets.classes is before
-    targets[0] = 0
+def test_targets_that_change_have_other_classes():
+    targets = Targets.of(LABELS.clone(), WEIGHTS)
+    assert targets.classes.is_positive.tolist() == [True, False, False, True]
+    targets.numpy()[0] = 0
     assert targets.classes.is_positive.tolist() == [False, False, False, True]
+
+
+def test_parts_keep_the_weights():
+    parts = split_rows(Targets.of(LABELS.clone(), WEIGHTS), 3)
+    assert [part.tolist() for part in parts] == [[1, 0, 0], [1]]
+    assert [weights_of(part).tolist() for part in parts] == [[3, 1, 3], [1]]
+
+
+def test_targets_without_weights_are_saved_as_an_ordinary_tensor(tmp_path):
+    torch.save(Targets.of(LABELS.clone()), tmp_path / "targets.pt")
+    assert type(torch.load(tmp_path / "targets.pt", weights_only=True)) is torch.Tensor
 
 
 def test_weights_of_a_class_sum_to_one():

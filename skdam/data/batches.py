@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, default_collate
 
-from skdam._targets import rows_of, weights_of
+from skdam._targets import rows_of, split_rows
 from skdam.data.examples import labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset, is_in_memory
 from skdam.data.sampling import StratifiedBatchSampler
@@ -34,10 +34,8 @@ def whole_batches(
     sampler : StratifiedBatchSampler
     device : torch.device
     one_by_one : bool
-        Whether each batch is selected when it is yielded, with targets of its own. Otherwise
-        small batches are selected many at a time, the sampler counts them as yielded together,
-        and they share their targets, which are equal unless they have weights: the sampler
-        puts the positives first.
+        Whether the sampler counts each batch as yielded when it is. Otherwise small batches are
+        selected many at a time, which is faster.
 
     Yields
     ------
@@ -56,22 +54,16 @@ def whole_batches(
         rows = rows.to(X.device)
     batch_size = sampler.n_positive + sampler.n_negative
     n_together = max(_SELECTED_ELEMENTS // (batch_size * X[0].numel()), 1)
-    is_shared = not one_by_one and weights_of(y) is None
-    targets, version = None, 0
     for block in sampler.epoch(X.device, 1 if one_by_one else n_together):
         index = block.flatten()
         if rows is not None:
             index = rows[index]
-        selected = X.index_select(0, index)
-        if device.type == "cuda" and selected.device.type == "cpu":
-            selected = selected.pin_memory().to(device, non_blocking=True)
-        for number, batch in enumerate(selected.split(batch_size)):
-            if targets is None or not is_shared or targets._version != version:
-                start = number * batch_size
-                targets = rows_of(y, index[start : start + batch_size]).to(device)
-                version = targets._version
-            # autograd must not see a view: a module may work in place
-            yield batch.detach(), targets
+        batches = X.index_select(0, index).split(batch_size)
+        for batch, targets in zip(batches, split_rows(rows_of(y, index), batch_size), strict=True):
+            if device.type == "cuda" and batch.device.type == "cpu":
+                batch = batch.pin_memory()
+            # autograd must not see views: a module may work in place
+            yield batch.detach().to(device, non_blocking=True), targets.to(device)
 
 
 def consecutive_batches(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

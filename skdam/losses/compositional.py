@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from skdam.losses.inner import InnerLoss, InnerLossName, inner_loss_function, mean_loss
 from skdam.losses.margin import AUCMarginLoss
-from skdam.losses.outer import aligned
 
 Phase = Literal["inner", "outer"]
 
@@ -38,7 +37,7 @@ class CompositionalAUCLoss(nn.Module):
     ----------
     outer : AUCMarginLoss
         The loss :math:`F`.
-    a, b, alpha
+    a, b, alpha, margin, version, prior, n_members
         Those of ``outer``.
 
     Raises
@@ -74,8 +73,32 @@ class CompositionalAUCLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.outer = AUCMarginLoss(margin, version=version, prior=prior, n_members=n_members)
+        inner_loss_function(inner_loss)  # raises now if it would later
         self.inner_loss = inner_loss
-        self._inner = inner_loss_function(inner_loss)
+
+    @property
+    def margin(self) -> float:
+        """Distance wanted between the mean scores of the classes."""
+        return self.outer.margin
+
+    @margin.setter
+    def margin(self, margin: float) -> None:
+        self.outer.margin = margin
+
+    @property
+    def version(self) -> str:
+        """The form of the outer loss, "v1" or "v2"."""
+        return self.outer.version
+
+    @property
+    def prior(self) -> float | None:
+        """The rate of positives in "v1", None for that of each batch."""
+        return self.outer.prior
+
+    @property
+    def n_members(self) -> int | None:
+        """Columns of the logits, None for one."""
+        return self.outer.n_members
 
     @property
     def a(self) -> nn.Parameter:
@@ -116,8 +139,8 @@ class CompositionalAUCLoss(nn.Module):
             return self.outer(logits, targets)
         if phase != "inner":
             raise ValueError(f"phase must be 'inner' or 'outer', got {phase!r}.")
-        logits, wanted = aligned(logits, targets, self.outer.n_members)
-        value = mean_loss(self._inner, logits, wanted)
+        logits, wanted = self.outer.aligned(logits, targets)
+        value = mean_loss(inner_loss_function(self.inner_loss), logits, wanted)
         return value.sum() if value.ndim else value
 
     def ascend(self, lr: float) -> None:

@@ -101,6 +101,11 @@ class AUCMarginLoss(OuterLoss):
         self.b = nn.Parameter(torch.zeros(shape))
         self.register_buffer("alpha", torch.zeros(shape))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of ``a``, ``b`` and ``alpha``."""
+        return self.a.dtype
+
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each column of logits, as :class:`OuterLoss` says."""
         classes = Classes.of(targets)

@@ -48,7 +48,7 @@ class OuterLoss(nn.Module):
         ValueError
             If the shapes do not fit each other or ``n_members``.
         """
-        logits, wanted = aligned(logits, targets, self.n_members)
+        logits, wanted = self.aligned(logits, targets)
         with in_full_precision(logits):
             value = self.value(logits, wanted)
         return value.sum() if value.ndim else value
@@ -68,34 +68,40 @@ class OuterLoss(nn.Module):
         """
         raise NotImplementedError
 
+    def aligned(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and targets without an idle axis, both in one dtype.
+
+        It is that of the loss or of the logits, whichever has more digits: half precision would
+        lose the differences of the scores.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or ``n_members``.
+        """
+        if logits.ndim == 2 and logits.shape[1] == 1 and self.n_members is None:
+            logits = logits.squeeze(1)
+        columns = () if self.n_members is None else (self.n_members,)
+        if logits.ndim == 0 or logits.shape[1:] != columns:
+            wanted = "(batch,)" if self.n_members is None else f"(batch, {self.n_members})"
+            raise ValueError(f"logits must have shape {wanted}, got {tuple(logits.shape)}.")
+        if targets.shape not in ((len(logits),), (len(logits), 1)):
+            raise ValueError(
+                f"targets must have shape ({len(logits)},) as the logits' first axis, "
+                f"got {tuple(targets.shape)}."
+            )
+        if targets.ndim == 2:
+            targets = targets.squeeze(1)
+        dtype = torch.promote_types(logits.dtype, self.dtype)
+        return logits.to(dtype), targets.to(dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the loss computes in, unless the logits have more digits."""
+        return torch.float32
+
     def ascend(self, lr: float) -> None:
         """Take a dual step at a learning rate; by default there is no dual variable."""
-
-
-def aligned(logits: Tensor, targets: Tensor, n_members: int | None) -> tuple[Tensor, Tensor]:
-    """Return logits and targets without an idle axis, both in one dtype, at least float32.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit each other or ``n_members``.
-    """
-    if logits.ndim == 2 and logits.shape[1] == 1 and n_members is None:
-        logits = logits.squeeze(1)
-    columns = () if n_members is None else (n_members,)
-    if logits.ndim == 0 or logits.shape[1:] != columns:
-        wanted = "(batch,)" if n_members is None else f"(batch, {n_members})"
-        raise ValueError(f"logits must have shape {wanted}, got {tuple(logits.shape)}.")
-    if targets.shape not in ((len(logits),), (len(logits), 1)):
-        raise ValueError(
-            f"targets must have shape ({len(logits)},) as the logits' first axis, "
-            f"got {tuple(targets.shape)}."
-        )
-    if logits.dtype not in (torch.float32, torch.float64):
-        logits = logits.float()  # half precision would lose the differences of the scores
-    if targets.ndim == 2:
-        targets = targets.squeeze(1)  # never with weights
-    return logits, targets.to(logits.dtype)
 
 
 def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:

@@ -13,10 +13,12 @@ HYPERGRADIENTS: tuple[Hypergradient, ...] = get_args(Hypergradient)
 
 Options = dict[str, Any]
 
-# the options that a step depends on, as a tuple
-options_of = itemgetter(
-    "lr", "inner_lr", "betas", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps"
-)
+_NUMBERS = itemgetter("lr", "inner_lr", "weight_decay", "epoch_decay", "clip_value", "beta2", "eps")
+
+
+def options_of(group: Options) -> tuple[Any, ...]:
+    """Return the options that a step depends on."""
+    return (*_NUMBERS(group), *group["betas"])
 
 
 def inner_lr_of(options: Options) -> float:

@@ -54,8 +54,8 @@ class PDSCA(torch.optim.Optimizer):
         A group may have its own ``lr``, ``inner_lr``, ``betas``, ``weight_decay``,
         ``epoch_decay``, ``clip_value``.
     loss : CompositionalAUCLoss or AUCMarginLoss
-        Its parameters (``a`` and ``b``) are optimized too, in a group of their own, and its
-        method ``ascend(lr)`` takes the dual step.
+        The parameters of the loss or, if it has one, of its ``outer`` loss (``a`` and ``b``)
+        are optimized too, in their own group. Its method ``ascend(lr)`` takes the dual step.
     lr : float, default=0.1
         Rate of the outer and of the dual step.
     inner_lr : float or None, default=None
@@ -154,7 +154,9 @@ class PDSCA(torch.optim.Optimizer):
             "auxiliary": False,
         }
         super().__init__(params, defaults)
-        auxiliary: list[Any] = [(f"loss.{name}", p) for name, p in loss.named_parameters()]
+        # those of an inner loss, if it has any, are left alone
+        outer = getattr(loss, "outer", loss)
+        auxiliary: list[Any] = [(f"loss.{name}", p) for name, p in outer.named_parameters()]
         if "param_names" not in self.param_groups[0]:
             auxiliary = [parameter for _, parameter in auxiliary]
         self.add_param_group({"params": auxiliary, "auxiliary": True})
@@ -283,8 +285,7 @@ class PDSCA(torch.optim.Optimizer):
             for parameter in group["params"]:
                 state = self.state.get(parameter, {})
                 if state.get("stage_steps", 0):
-                    state["reference"].copy_(state["stage_sum"]).div_(state["stage_steps"])
-                    state["stage_sum"].zero_()
+                    state["reference"].copy_(state["stage_average"])
                     state["stage_steps"] = 0
 
     def start_auc_stage(self) -> None:
@@ -458,7 +459,9 @@ class PDSCA(torch.optim.Optimizer):
             group = alike.setdefault(options_of(options), Group([], [], options))
             for parameter in options["params"]:
                 gradient = parameter.grad
-                if not _is_trained(parameter) or (with_gradient and gradient is None):
+                if not parameter.requires_grad:
+                    continue
+                if gradient is None and (with_gradient or is_lazy(parameter)):
                     continue
                 if gradient is not None and gradient.is_sparse:
                     raise ValueError("sparse gradients are not supported; use dense embeddings.")

@@ -74,9 +74,14 @@ def take_outer_step(group: Group, variant: str, adaptive: bool) -> None:
         _add_decay(step, group)
     torch._foreach_add_(group.parameters, step, alpha=-group.options["lr"])
     if group.options["epoch_decay"]:
-        # the average over the stage is kept as a sum
-        torch._foreach_add_(group.state("stage_sum"), group.parameters)
-        _count(group, "stage_steps")
+        averages, counts = group.state("stage_average"), _count(group, "stage_steps")
+        for count in set(counts):  # usually one: parameters that joined later count less
+            of_count = [i for i, other in enumerate(counts) if other == count]
+            torch._foreach_lerp_(
+                [averages[i] for i in of_count],
+                [group.parameters[i] for i in of_count],
+                1 / count,
+            )
 
 
 def _move_to_inner_point(group: Group, step: list[Tensor]) -> None:

@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from skdam._targets import weights_of
 from skdam.data.batches import scaled
 from skdam.losses.compositional import Phase
+from skdam.optim.pdsca import PDSCA
+from skdam.training.observers import own_methods
 
 # methods of a net whose changes a compiled function does not see
 _METHODS = ("infer", "get_loss", "forward_in_training", "loss_in_training")
+
+_HOOKS = "parameters have hooks, which a compiled step does not call"
 
 
 def why_not(net: Any) -> str | None:
@@ -29,10 +33,8 @@ def why_not(net: Any) -> str | None:
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         return f"torch {torch.__version__} is too old to compile gradients"
     if any(map(_has_hooks, net.optimizer_.trained_parameters)):
-        return "parameters have hooks, which a compiled step does not call"
-    home = "skdam.training.net"
-    changed = [name for name in _METHODS if getattr(net, name).__module__ != home]
-    if changed:
+        return _HOOKS
+    if changed := own_methods(net, _METHODS):
         return f"the net has its own {', '.join(changed)}, which a compiled step does not call"
     return None
 
@@ -50,6 +52,8 @@ class Compiled:
         Takes X, returns the logits.
     criterion : nn.Module
         Takes logits, targets and ``phase``, returns the loss.
+    optimizer : PDSCA
+        Knows which parameters are trained.
     context : callable
         Returns the context manager of a forward pass.
     otherwise : callable
@@ -73,19 +77,21 @@ class Compiled:
         self,
         module: nn.Module,
         criterion: nn.Module,
+        optimizer: PDSCA,
         context: Callable[[], Any],
         otherwise: Callable[..., tuple[Tensor, Any]],
         options: Mapping[str, Any],
     ) -> None:
         self.reason: str | None = None
         self._otherwise = otherwise
-        self._parameters: list[Tensor] = [*module.parameters(), *criterion.parameters()]
-        self._device = self._parameters[0].device if self._parameters else torch.device("cpu")
+        self._optimizer = optimizer
 
         def function(phase: str) -> _CompiledFunction:
             def gradients(X: Tensor, y: Tensor, parameters: list[Tensor]) -> Any:
                 with context():
                     logits = module(X)
+                if logits.dtype in (torch.bfloat16, torch.float16):
+                    logits = logits.float()
                 loss = criterion(logits, y, phase=phase)
                 of_parameters = torch.autograd.grad(loss, parameters, allow_unused=True)
                 return of_parameters, loss.detach(), logits.detach()
@@ -115,24 +121,37 @@ class Compiled:
 
     def __call__(self, X: Any, y: Any, phase: Phase, **fit_params: Any) -> tuple[Tensor, Any]:
         """Return the loss of the phase, detached, and the output of the module."""
-        if weights_of(y) is not None:
-            self.stop("examples have weights, which a compiled step does not take")
-        if self.reason is None and not fit_params:
-            parameters = [p for p in self._parameters if p.requires_grad]
+        if self.reason is not None:
+            return self._otherwise(X, y, phase, **fit_params)
+        parameters = self._optimizer.trained_parameters
+        reason = None
+        if fit_params:
+            reason = f"fit has the arguments {', '.join(fit_params)} for the module"
+        elif weights_of(y) is not None:
+            reason = "examples have weights, which a compiled step does not take"
+        elif not isinstance(X, Tensor):
+            reason = f"a batch is a {type(X).__name__}, not a Tensor"
+        elif any(map(_has_hooks, parameters)):
+            reason = _HOOKS
+        else:
+            device = parameters[0].device
+            targets = torch.as_tensor(y, device=device).as_subclass(Tensor)
             try:
-                y = torch.as_tensor(y, device=self._device).as_subclass(Tensor)
-                inputs = scaled(X.to(self._device)), y
-                gradients, loss, logits = self._functions[phase](*inputs, parameters)
+                gradients, loss, logits = self._functions[phase](
+                    scaled(X.to(device)), targets, parameters
+                )
             # a compiler may fail in many ways; what is wrong with module or data is seen without it
             except Exception as error:
-                self.stop(" ".join(str(error).split("\n")[:2]).strip() or type(error).__name__)
-            else:
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    if gradient is not None:
-                        _add_gradient(parameter, gradient)
-                # a CUDA graph writes its next loss to the same memory
-                return loss.clone() if loss.is_cuda else loss, logits
-        return self._otherwise(X, y, phase, **fit_params)
+                reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
+        if reason is not None:
+            result = self._otherwise(X, y, phase, **fit_params)
+            self.stop(reason)
+            return result
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                _add_gradient(parameter, gradient)
+        # a CUDA graph writes its next results to the same memory
+        return (loss.clone(), logits.clone()) if loss.is_cuda else (loss, logits)
 
 
 class _CompiledFunction:
@@ -169,7 +188,8 @@ class _CompiledFunction:
         if known:
             return self._function(*arguments)
         # what lets torch compile gradients takes time to switch on
-        with torch._dynamo.config.patch(trace_autograd_ops=True), _own_warnings_ignored():
+        options = {"trace_autograd_ops": True, "skip_nnmodule_hook_guards": False}
+        with torch._dynamo.config.patch(options), _own_warnings_ignored():
             return self._function(*arguments)
 
 
@@ -189,4 +209,10 @@ def _has_hooks(parameter: Tensor) -> bool:
 
 def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     """Add to the gradient that the parameter has, if any, as a backward pass does."""
-    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    if parameter.grad is not None:
+        parameter.grad = parameter.grad + gradient
+    # an expanded view could not be changed in place
+    elif gradient.is_contiguous() or 0 not in gradient.stride():
+        parameter.grad = gradient
+    else:
+        parameter.grad = gradient.clone()

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from skorch import NeuralNet
-from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 from skorch.dataset import get_len
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,29 +17,14 @@ from skdam._targets import Targets, weights_of
 from skdam.data.batches import keep_batch, whole_batches
 from skdam.data.memory import is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
+from skdam.training.observers import only_ours_sees_targets
 from skdam.training.scoring import vote
 
 _MOST_LOSSES = 256
-_OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class DivergenceError(FloatingPointError, ValueError):
     """Training met a loss or a weight that is not finite."""
-
-
-def is_observed(net: Any) -> bool:
-    """Return whether the net or one of its callbacks does something with batches of training."""
-    return _observes_batches(net, NeuralNet) or any(
-        _observes_batches(callback, Callback) for _, callback in net.callbacks_
-    )
-
-
-def _observes_batches(listener: Any, base: type) -> bool:
-    if type(listener) is LRScheduler:
-        return listener.step_every == "batch"
-    if type(listener) in (EpochScoring, BatchScoring) and not listener.on_train:
-        return False
-    return any(getattr(type(listener), name) is not getattr(base, name) for name in _OF_BATCHES)
 
 
 def train_epoch(
@@ -103,12 +86,15 @@ def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any
     device = torch.device(net.device)
     if net._resident_ is None or net._resident_[0] is not iterator:
         net._resident_ = (iterator, resident(iterator.dataset, device, net.data_on_device))
-    labels = targets = None
-    for X, y in whole_batches(
-        net._resident_[1], iterator.batch_sampler, device, one_by_one=observed
-    ):
-        if y is not labels:
-            labels, targets = y, y if isinstance(y, Targets) else Targets.of(y)
+    batches = whole_batches(net._resident_[1], iterator.batch_sampler, device, one_by_one=observed)
+    targets: Targets | None = None
+    for X, y in batches:
+        if weights_of(y) is not None or not only_ours_sees_targets(net):
+            yield X, y
+            continue
+        # the sampler puts as many positives first in each batch
+        if targets is None:
+            targets = Targets.of(y).with_classes()
         yield X, targets
 
 

@@ -55,7 +55,8 @@ class Autograd:
         """Return the loss of the phase, detached, and the output of the module."""
         output = self._forward(X, **fit_params)
         loss = self._loss(output, y, X, phase)
-        loss.backward()
+        if loss.requires_grad:  # a callback may have frozen all there is
+            loss.backward()
         return loss.detach(), output
 
 
@@ -76,8 +77,8 @@ def choose(net: Any, current: Gradients | None) -> Gradients:
     from skdam.training.compiled import Compiled, why_not
 
     if not isinstance(current, Compiled):
-        functions = (net.module_, net.criterion_, net.autocast)
-        current = Compiled(*functions, autograd, net.get_params_for("compile"))
+        parts = (net.module_, net.criterion_, net.optimizer_, net.autocast)
+        current = Compiled(*parts, autograd, net.get_params_for("compile"))
     if reason := why_not(net):
         current.stop(reason)
     return current

@@ -28,8 +28,9 @@ from skdam.losses.compositional import CompositionalAUCLoss, Phase
 from skdam.optim.pdsca import PDSCA
 from skdam.training import state
 from skdam.training.contract import check_module
-from skdam.training.epoch import ValidationScores, is_observed, needs_no_loader, train_epoch
+from skdam.training.epoch import ValidationScores, needs_no_loader, train_epoch
 from skdam.training.gradients import choose
+from skdam.training.observers import is_observed
 from skdam.training.scoring import (
     embedding_of,
     evaluate,
@@ -218,6 +219,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             # it evaluates the inner loss again, with the random numbers of before
             raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
         self.gradients_ = choose(self, None)
+        if self._step_ is not None:
+            # a callback has set parameters in mid-epoch
+            self._step_ = self._make_step(observed=True)
         return self
 
     def torch_compile(self, module: Any, name: str) -> Any:
@@ -276,6 +280,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self.gradients_ = choose(self, self.gradients_)
             self._step_ = self._make_step(observed=observed)
             train_epoch(self, iterator, prefix, step_fn, observed=observed, **fit_params)
+        except BaseException:
+            self._resident_ = None
+            raise
         finally:
             self._step_ = None
             self.optimizer_.eval()
@@ -294,10 +301,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         dict
             Of the last step ``loss`` and ``y_pred``, of all steps ``losses`` by name.
         """
-        X, y = batch
-        step = self._step_ or self._make_step(observed=True)
-        losses, output = step(X, y, **fit_params)
-        return {"loss": list(losses.values())[-1], "y_pred": output, "losses": losses}
+        step = self._step_
+        if step is None:
+            # an interrupt may have come between the two phases of a batch
+            self.optimizer_.drop_iteration()
+            step = self._make_step(observed=True)
+        return step(batch, **fit_params)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Evaluate the loss of the phase, and add its gradient to what there is."""
@@ -308,18 +317,18 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def _make_step(self, *, observed: bool) -> Step:
         """Return what takes the steps of a batch, by way of :meth:`train_step_single`."""
 
-        def gradients(X: Any, y: Any, phase: Phase, **fit_params: Any) -> tuple[Tensor, Any]:
-            step = self.train_step_single((X, y), **fit_params)
+        def gradients(batch: Any, **fit_params: Any) -> dict[str, Any]:
+            step = self.train_step_single(batch, **fit_params)
             if observed:
                 parameters = list(self.get_all_learnable_params())
-                told = {"named_parameters": parameters, "batch": (X, y), "training": True}
+                told = {"named_parameters": parameters, "batch": batch, "training": True}
                 self.notify("on_grad_computed", **told)
-            return step["loss"].detach(), step["y_pred"]
+            return step
 
-        def inner_loss(X: Any, y: Any, **fit_params: Any) -> Tensor:
+        def inner_loss(batch: Any, **fit_params: Any) -> Tensor:
             with self.autocast():
-                logits = self.infer(X, **fit_params)
-            return self.criterion_(logits, self._on_device(y), phase="inner")
+                logits = self.infer(batch[0], **fit_params)
+            return self.criterion_(logits, self._on_device(batch[1]), phase="inner")
 
         return Step(self.module_, self.optimizer_, gradients, inner_loss, self.device)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skdam._device import forked_rng, get_rng_state
+from skdam._device import RngState, forked_rng, get_rng_state
 from skdam.optim.pdsca import PDSCA
 
 
@@ -21,10 +21,10 @@ class Step:
     module : nn.Module
     optimizer : PDSCA
     gradients : callable
-        Takes X, y and the phase, adds to the gradients, and returns the loss and the output of
-        the module; for example an :class:`~skdam.training.gradients.Autograd`.
+        Takes a batch, adds the gradients of the optimizer's phase to those there are, and returns
+        a dict with ``loss`` and the output of the module, ``y_pred``.
     inner_loss : callable or None, default=None
-        Takes X and y, returns the inner loss with its graph; needed for the exact hypergradient.
+        Takes a batch, returns the inner loss with its graph; needed for the exact hypergradient.
     device : str, default="cpu"
         That of the module.
 
@@ -32,14 +32,17 @@ class Step:
     --------
     >>> import torch
     >>> from skdam import PDSCA, CompositionalAUCLoss
-    >>> from skdam.training.gradients import Autograd
     >>> from skdam.training.step import Step
     >>> module, criterion = torch.nn.Linear(3, 1), CompositionalAUCLoss()
     >>> optimizer = PDSCA(module.parameters(), criterion, variant="lookahead")
-    >>> gradients = Autograd(module, lambda logits, y, X, phase: criterion(logits, y, phase))
+    >>> def gradients(batch):
+    ...     X, y = batch
+    ...     logits = module(X)
+    ...     loss = criterion(logits, y, phase=optimizer.phase)
+    ...     loss.backward()
+    ...     return {"loss": loss, "y_pred": logits}
     >>> step = Step(module, optimizer, gradients)
-    >>> losses, logits = step(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
-    >>> sorted(losses)
+    >>> sorted(step((torch.randn(4, 3), torch.tensor([0, 1, 0, 1])))["losses"])
     ['inner_loss', 'outer_loss']
     """
 
@@ -47,7 +50,7 @@ class Step:
         self,
         module: nn.Module,
         optimizer: PDSCA,
-        gradients: Callable[..., tuple[Tensor, Any]],
+        gradients: Callable[..., dict[str, Any]],
         inner_loss: Callable[..., Tensor] | None = None,
         device: str = "cpu",
     ) -> None:
@@ -56,16 +59,24 @@ class Step:
         self._gradients = gradients
         self._inner_loss = inner_loss
         self._device = device
+        self._inner_rng_state: RngState | None = None
 
-    def __call__(self, X: Any, y: Any, **fit_params: Any) -> tuple[dict[str, Tensor], Any]:
-        """Return the losses by name, in the order of the phases, and the last output."""
+    def __call__(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Take the steps of a batch.
+
+        Returns
+        -------
+        dict
+            What ``gradients`` returned last, and the ``losses`` of all phases by name.
+        """
         losses = {}
         for _ in range(self._optimizer.phases_per_batch):
             name = f"{self._optimizer.phase}_loss"
-            losses[name], output = self._take_phase(X, y, **fit_params)
-        return losses, output
+            step = self._take_phase(batch, **fit_params)
+            losses[name] = step["loss"].detach()
+        return {**step, "losses": losses}
 
-    def _take_phase(self, X: Any, y: Any, **fit_params: Any) -> tuple[Tensor, Any]:
+    def _take_phase(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         optimizer = self._optimizer
         phase = optimizer.phase
         exact = optimizer.hypergradient == "exact"
@@ -75,19 +86,19 @@ class Step:
         # lookahead predicts at u: what the batch does to running statistics at w is undone
         passes_w = optimizer.phases_per_batch == 2 and phase == "inner"
         with buffers_kept(self._module) if passes_w else nullcontext():
-            loss, output = self._gradients(X, y, phase, **fit_params)
+            step = self._gradients(batch, **fit_params)
         if exact and phase == "outer":
             with buffers_kept(self._module):
-                optimizer.step(inner_loss=lambda: self._inner_loss_again(X, y, **fit_params))
+                optimizer.step(inner_loss=lambda: self._inner_loss_again(batch, **fit_params))
         else:
             optimizer.step()
-        return loss, output
+        return step
 
-    def _inner_loss_again(self, X: Any, y: Any, **fit_params: Any) -> Tensor:
+    def _inner_loss_again(self, batch: Any, **fit_params: Any) -> Tensor:
         assert self._inner_loss is not None
         # the Hessian must be that of the very function whose gradient led to u
         with forked_rng(self._device, state=self._inner_rng_state):
-            return self._inner_loss(X, y, **fit_params)
+            return self._inner_loss(batch, **fit_params)
 
 
 @contextmanager

@@ -58,3 +58,17 @@ def test_copies_are_independent(logits_and_targets, copier):
     assert other.alpha == pytest.approx(0.2)
     assert loss.alpha == 0
     assert loss(*logits_and_targets, "inner") == other(*logits_and_targets, "inner")
+
+
+def test_attributes_are_those_of_the_outer_loss():
+    loss = CompositionalAUCLoss(0.7, version="v1", prior=0.2, n_members=3)
+    assert (loss.margin, loss.version, loss.prior, loss.n_members) == (0.7, "v1", 0.2, 3)
+    loss.margin = 0.5
+    assert loss.outer.margin == 0.5
+
+
+def test_the_inner_loss_may_be_replaced(logits_and_targets):
+    loss = CompositionalAUCLoss()
+    loss.inner_loss = "focal"
+    expected = CompositionalAUCLoss(inner_loss="focal")(*logits_and_targets, "inner")
+    assert loss(*logits_and_targets, "inner") == expected

@@ -273,3 +273,11 @@ def test_a_class_without_weight_is_absent(logits_and_targets):
     torch.testing.assert_close(value, expected)
     assert torch.isfinite(logits.grad).all()
     assert not logits.grad[targets == 1].any()
+
+
+def test_logits_of_fewer_digits_than_the_loss(logits_and_targets):
+    logits, targets = logits_and_targets
+    loss = set_dual(AUCMarginLoss().double(), 0.5, 0.25, 0.75)
+    value = loss(logits.float(), targets.float())
+    assert value.dtype == torch.float64
+    torch.testing.assert_close(value, loss(logits, targets), rtol=1e-6, atol=1e-6)

@@ -779,3 +779,51 @@ def test_parameters_replaced_between_steps_are_the_ones_that_move(batch):
     take_step(network, loss, optimizer, X.float(), y)
     assert (network.weight != 7).all()
     assert ((network.weight - 7).abs() < 2).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_average_of_a_long_stage_keeps_its_digits(dtype):
+    network = torch.nn.Linear(1, 1).to(dtype)
+    with torch.no_grad():
+        network.weight.fill_(30.0)
+    optimizer = PDSCA(
+        network.parameters(), CompositionalAUCLoss(), lr=1e-30, weight_decay=0, inner_steps=0
+    )
+    for _ in range(3000):
+        network.weight.grad = torch.zeros_like(network.weight)
+        optimizer.step()
+    optimizer.restart_stage()
+    torch.testing.assert_close(optimizer.state[network.weight]["reference"], network.weight.data)
+
+
+def test_betas_may_become_a_list(network, batch):
+    ends = []
+    for betas in ((0.5, 0.4), [0.5, 0.4]):
+        module, loss = copy.deepcopy(network), CompositionalAUCLoss().double()
+        optimizer = PDSCA(module.parameters(), loss)
+        for group in optimizer.param_groups:
+            group["betas"] = betas
+        for _ in range(4):
+            take_step(module, loss, optimizer, *batch)
+        ends.append(flat(module.parameters()))
+    assert torch.equal(*ends)
+
+
+def test_parameters_of_an_inner_loss_are_left_alone(network, batch):
+    class Power(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.exponent = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, logits, targets):
+            return (logits - targets).abs() ** self.exponent
+
+    inner_loss = Power()
+    loss = CompositionalAUCLoss(inner_loss=inner_loss).double()
+    optimizer = PDSCA(network.parameters(), loss, weight_decay=0.1, variant="lookahead")
+    assert [name for name, _ in loss.named_parameters()] == [
+        "outer.a", "outer.b", "inner_loss.exponent"
+    ]  # fmt: skip
+    for _ in range(6):
+        take_step(network, loss, optimizer, *batch)
+    assert inner_loss.exponent == 2

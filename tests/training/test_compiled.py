@@ -2,12 +2,13 @@
 
 import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, CompositionalAUCNet
@@ -339,3 +340,158 @@ def test_hooks_of_parameters_are_called(data):
         clf = fitted((X, y), module=Frozen, compile=True, weight_decay=0.0, epoch_decay=0.0)
     weight = clf.net_.module_.weight.detach()
     torch.testing.assert_close(weight, fitted((X, y), module=Frozen, lr=1e-9).net_.module_.weight)
+
+
+class Grow(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 2:
+            net.module_.grow()
+            net.optimizer_.add_param_group({"params": list(net.module_.late.parameters())})
+
+
+class Growing(nn.Module):
+    """Has a second layer from the second epoch on."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.late = nn.Linear(30, 1), None
+
+    def grow(self):
+        self.late = nn.Linear(30, 1)
+        nn.init.zeros_(self.late.weight)
+        nn.init.zeros_(self.late.bias)
+
+    def forward(self, X):
+        return self.layer(X) if self.late is None else self.layer(X) + self.late(X).sin()
+
+
+@needs_compiler
+def test_parameters_that_join_later_are_trained(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    nets = []
+    for parameters in ({}, TRACED):
+        net = small_net(Growing, callbacks=[Grow()], **parameters)
+        nets.append(net.fit(X, y))
+    assert nets[1].gradients_.name == "compiled"
+    assert (nets[1].module_.late.weight != 0).any()
+    torch.testing.assert_close(*map(state_of, nets), rtol=1e-4, atol=1e-5)
+
+
+class Register(Callback):
+    """Registers a hook before the second batch."""
+
+    def __init__(self, register):
+        self.register = register
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training and len(net.history) == 1 and len(net.history[-1]["batches"]) == 2:
+            self.register(net)
+
+
+def on_parameter(net):
+    net.module_[0].weight.register_hook(lambda gradient: 2 * gradient)
+
+
+def on_module(net):
+    net.module_[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+def on_criterion(net):
+    net.criterion_.register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+@needs_compiler
+@pytest.mark.parametrize("register", [on_parameter, on_module, on_criterion])
+def test_hooks_that_are_registered_in_mid_training_count(data, register):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    states = []
+    for parameters in ({}, TRACED):
+        net = small_net(callbacks=[Register(register)], **parameters)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "compile=True has no effect", RuntimeWarning)
+            states.append(state_of(net.fit(X, y)))
+    torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
+
+
+@needs_compiler
+def test_outputs_of_half_precision_are_those_without_a_compiler(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    dtypes = []
+
+    class Keep(Callback):
+        def on_batch_end(self, net, training=False, y_pred=None, **kwargs):
+            dtypes.append(y_pred.dtype)
+
+    small_net(precision="bfloat16", callbacks=[Keep()], **TRACED).fit(X, y)
+    assert set(dtypes) == {torch.float32}
+
+
+class ScaledLinear(nn.Linear):
+    def __init__(self):
+        super().__init__(30, 1)
+
+    def forward(self, X, factor=1.0):
+        return factor * super().forward(X)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("as_X", "arguments", "reason"),
+    [
+        (lambda X: X, {"factor": 2.0}, "fit has the arguments factor"),
+        (lambda X: {"X": X}, {}, "a batch is a dict, not a Tensor"),
+    ],
+)
+def test_the_warning_says_what_cannot_be_compiled(data, as_X, arguments, reason):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+
+    class Rows(torch.utils.data.Dataset):
+        def __init__(self, X, y):
+            self.X, self.y = X, y
+
+        def __len__(self):
+            return len(self.y)
+
+        def __getitem__(self, index):
+            return as_X(self.X[index]), self.y[index]
+
+    net = small_net(ScaledLinear, dataset=Rows, **TRACED)
+    with pytest.warns(RuntimeWarning, match=reason):
+        net.fit(X, y, **arguments)
+    assert net.gradients_.name == "autograd"
+
+
+@needs_compiler
+def test_an_error_of_the_module_is_raised_without_a_warning(data):
+    X, y = data[0], data[1].astype(np.float32)
+
+    class Broken(ScaledLinear):
+        def forward(self, X):
+            if self.training:
+                raise RuntimeError("the module is broken")
+            return super().forward(X)
+
+    with pytest.raises(RuntimeError, match="the module is broken"):
+        small_net(Broken, **TRACED).fit(X, y)
+
+
+class Shifted(nn.Linear):
+    """The gradient of its shift is the same for all elements."""
+
+    def __init__(self):
+        super().__init__(30, 1)
+        self.shift = nn.Parameter(torch.zeros(3))
+
+    def forward(self, X):
+        return super().forward(X) + self.shift.sum()
+
+
+@needs_compiler
+def test_callbacks_may_clip_compiled_gradients(data):
+    X, y = data[0] / data[0].max(0), data[1].astype(np.float32)
+    clip = GradientNormClipping(0.01)
+    states = [
+        state_of(small_net(Shifted, callbacks=[clip], **parameters).fit(X, y))
+        for parameters in ({}, TRACED)
+    ]
+    torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)

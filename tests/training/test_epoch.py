@@ -18,10 +18,10 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from skdam import CompositionalAUCNet, DivergenceError
+from skdam import CompositionalAUCLoss, CompositionalAUCNet, DivergenceError
 from skdam._targets import Targets
 from skdam.data.memory import InMemoryDataset
-from skdam.training.epoch import is_observed
+from skdam.training.observers import is_observed
 
 
 def test_history_has_the_losses_of_each_epoch(toy):
@@ -240,3 +240,42 @@ def test_validation_auc_counts_weights(toy):
     expected = roc_auc_score(y, net.decision_function(X), sample_weight=weights)
     assert net.history[-1, "valid_roc_auc"] == pytest.approx(expected)
     assert expected != roc_auc_score(y, net.decision_function(X))
+
+
+def test_the_sampler_of_an_overridden_step_counts_batch_by_batch(toy):
+    positions = []
+
+    class Positions(CompositionalAUCNet):
+        def train_step(self, batch, **fit_params):
+            positions.append(self.sampler_.state_dict()["n_yielded"])
+            return super().train_step(batch, **fit_params)
+
+    fit(make_net(Positions, max_epochs=1), toy)
+    assert positions == [1, 2, 3, 4]
+
+
+class Flipping(CompositionalAUCLoss):
+    """Changes its targets in a way that torch does not count."""
+
+    def forward(self, logits, targets, phase):
+        array = targets.numpy()
+        array[:] = 1 - array
+        return super().forward(logits, targets, phase)
+
+
+def test_a_criterion_may_change_its_targets(toy):
+    states = [
+        fit(make_net(criterion=Flipping, callbacks=callbacks), toy).module_.state_dict()
+        for callbacks in ([], [Observer()])
+    ]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+def test_a_callback_may_save_a_batch(toy, tmp_path):
+    class Save(Callback):
+        def on_batch_end(self, net, batch=None, **kwargs):
+            torch.save(batch, tmp_path / "batch.pt")
+
+    fit(make_net(callbacks=[Save()], max_epochs=1), toy)
+    X, y = torch.load(tmp_path / "batch.pt", weights_only=True)
+    assert len(X) == len(y) == 50

@@ -1,5 +1,8 @@
 """The skorch net as a whole."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +18,10 @@ from skorch.callbacks import (
 )
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import Dataset
 
 from skdam import AUCMarginLoss, CompositionalAUCLoss, CompositionalAUCNet
+from skdam.data.memory import InMemoryDataset
 
 
 @pytest.mark.parametrize(
@@ -228,3 +233,97 @@ def test_a_subclass_may_replace_the_criterion(toy):
     twice = make_net(Own, lr=1e-6).partial_fit(*toy).history[-1]
     for name in ("inner_loss", "outer_loss"):
         assert twice[name] == pytest.approx(2 * once[name], rel=1e-3)
+
+
+class AtBatch(Callback):
+    """Does something to the net before the batch of a number, counted from 1."""
+
+    def __init__(self, number, change):
+        self.number, self.change = number, change
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training and len(net.history) == 1 and len(net.history[-1]["batches"]) == self.number:
+            self.change(net)
+
+
+def test_a_strategy_that_changes_in_mid_epoch_counts_from_there(toy):
+    counter = PhaseCounter()
+    change = AtBatch(3, lambda net: net.set_params(strategy="auc"))
+    net = fit(make_net(max_epochs=2, callbacks=[counter, change]), toy)
+    assert str(counter) == "io" + "o" * 6
+    assert net.optimizer_.state_dict()["schedule"]["steps"] == 6
+
+
+def test_batches_may_have_more_than_two_parts(toy):
+    totals = []
+
+    class Weighted(CompositionalAUCNet):
+        def train_step_single(self, batch, **fit_params):
+            X, y, weights = batch
+            step = super().train_step_single((X, y), **fit_params)
+            return {**step, "total": weights.sum()}
+
+    class Keep(Callback):
+        def on_batch_end(self, net, training=False, total=None, **kwargs):
+            if training:
+                totals.append(total.item())
+
+    def collate(items):
+        X, y = (torch.as_tensor(np.array(part)) for part in zip(*items, strict=True))
+        return X, y, torch.ones(len(X))
+
+    class Rows(Dataset):
+        def __init__(self, X, y):
+            self.X, self.y = X, y
+
+        def __len__(self):
+            return len(self.X)
+
+        def __getitem__(self, index):
+            return self.X[index], self.y[index]
+
+    net = make_net(
+        Weighted, dataset=Rows, iterator_train__collate_fn=collate, callbacks=[Keep], max_epochs=1
+    )
+    fit(net, toy)
+    assert totals == [50] * 4
+
+
+def test_an_epoch_with_everything_frozen(toy):
+    moved = []
+
+    class Freeze(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            net.module_.requires_grad_(len(net.history) != 2)
+            self.before = net.module_.weight.detach().clone()
+
+        def on_epoch_end(self, net, **kwargs):
+            moved.append(not torch.equal(net.module_.weight, self.before))
+
+    fit(make_net(callbacks=[Freeze()], max_epochs=3), toy)
+    assert moved == [True, False, True]
+
+
+def test_a_step_by_hand_after_an_interrupt_begins_with_the_inner_phase(toy):
+    net = make_net(
+        callbacks=[Interrupt(1)],
+        optimizer__variant="lookahead",
+        optimizer__hypergradient="exact",
+    )
+    fit(net, toy)
+    net.optimizer_.train()
+    assert list(net.train_step(tuple(map(torch.from_numpy, toy)))["losses"]) == [
+        "inner_loss",
+        "outer_loss",
+    ]
+
+
+def test_data_is_let_go_of_after_a_failed_fit(toy):
+    dataset = InMemoryDataset(*toy)
+    kept = weakref.ref(dataset)
+    net = make_net(callbacks=[AtBatch(2, lambda net: 1 / 0)])
+    with pytest.raises(ZeroDivisionError):
+        net.partial_fit(dataset, None)
+    del dataset
+    gc.collect()
+    assert kept() is None

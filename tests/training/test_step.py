@@ -20,12 +20,23 @@ def make(network, **parameters):
     """A step of a copy of the network, with its parts."""
     module, criterion = copy.deepcopy(network), CompositionalAUCLoss().double()
     optimizer = PDSCA(module.parameters(), criterion, **parameters)
-    gradients = Autograd(module, lambda logits, y, X, phase: criterion(logits, y, phase))
 
-    def inner_loss(X, y):
-        return criterion(module(X), y, "inner")
+    def inner_loss(batch):
+        return criterion(module(batch[0]), batch[1], "inner")
 
-    return Step(module, optimizer, gradients, inner_loss), module, criterion, optimizer
+    step = Step(module, optimizer, of_autograd(module, criterion, optimizer), inner_loss)
+    return step, module, criterion, optimizer
+
+
+def of_autograd(module, criterion, optimizer):
+    """What a step takes for gradients, by autograd."""
+    autograd = Autograd(module, lambda logits, y, X, phase: criterion(logits, y, phase))
+
+    def gradients(batch):
+        loss, logits = autograd(*batch, optimizer.phase)
+        return {"loss": loss, "y_pred": logits}
+
+    return gradients
 
 
 def test_an_alternating_step_takes_one_phase(network, batch):
@@ -33,7 +44,8 @@ def test_an_alternating_step_takes_one_phase(network, batch):
     by_hand, criterion_by_hand = copy.deepcopy(network), CompositionalAUCLoss().double()
     optimizer_by_hand = PDSCA(by_hand.parameters(), criterion_by_hand)
     for phase in ("inner", "outer", "inner", "outer"):
-        losses, logits = step(*batch)
+        taken = step(batch)
+        losses, logits = taken["losses"], taken["y_pred"]
         optimizer_by_hand.zero_grad()
         expected_logits = by_hand(batch[0])
         expected = criterion_by_hand(expected_logits, batch[1], phase)
@@ -48,7 +60,7 @@ def test_an_alternating_step_takes_one_phase(network, batch):
 
 def test_a_lookahead_step_takes_both_phases(network, batch):
     step, *_, optimizer = make(network, variant="lookahead")
-    losses, _ = step(*batch)
+    losses = step(batch)["losses"]
     assert list(losses) == ["inner_loss", "outer_loss"]
     assert optimizer.phase == "inner"
 
@@ -57,16 +69,15 @@ def test_the_exact_step_evaluates_the_inner_loss_with_the_same_random_numbers(ba
     module = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1)).double()
     criterion = CompositionalAUCLoss().double()
     optimizer = PDSCA(module.parameters(), criterion, variant="lookahead", hypergradient="exact")
-    gradients = Autograd(module, lambda logits, y, X, phase: criterion(logits, y, phase))
     again = []
 
-    def inner_loss(X, y):
-        again.append(criterion(module(X), y, "inner"))
+    def inner_loss(batch):
+        again.append(criterion(module(batch[0]), batch[1], "inner"))
         return again[-1]
 
-    step = Step(module, optimizer, gradients, inner_loss)
+    step = Step(module, optimizer, of_autograd(module, criterion, optimizer), inner_loss)
     for _ in range(3):
-        losses, _ = step(*batch)
+        losses = step(batch)["losses"]
         torch.testing.assert_close(again[-1].detach(), losses["inner_loss"])
     assert len(again) == 3
 
@@ -75,7 +86,7 @@ def test_the_exact_step_evaluates_the_inner_loss_with_the_same_random_numbers(ba
 def test_running_statistics_are_those_of_one_pass(batch, hypergradient):
     module = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)).double()
     step, module, *_ = make(module, variant="lookahead", hypergradient=hypergradient)
-    step(*batch)
+    step(batch)
     assert module[1].num_batches_tracked == 1
 
 

@@ -1,0 +1,1 @@
+"""What every benchmark uses: files of results, worker processes, reports, command lines."""

@@ -1,0 +1,1 @@
+"""Imbalanced sets of images."""

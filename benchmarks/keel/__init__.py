@@ -1,0 +1,1 @@
+"""A hundred small imbalanced data sets."""

@@ -1,0 +1,1 @@
+"""The models that take part: ours and their rivals."""

@@ -1,0 +1,1 @@
+"""The time of training steps, scores, default fits and imports."""
