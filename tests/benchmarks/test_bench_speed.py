@@ -60,6 +60,8 @@ class TestResults:
         assert results.commit_of(tmp_path) == "unknown"
 
 
+# where the compiler or torch is too old, what is compiled is timed without
+@pytest.mark.filterwarnings("ignore:compile=True has no effect:RuntimeWarning")
 @pytest.mark.parametrize("network", ["perceptron", "resnet20"])
 def test_a_run_and_its_report(tmp_path, capsys, network):
     path, text = tmp_path / "speed.csv", tmp_path / "speed.md"

@@ -126,6 +126,10 @@ def test_a_search_routes_weights_to_fit_and_score(toy, make):
     assert not np.array_equal(weighted, plain)
 
 
+@pytest.mark.skipif(
+    not hasattr(torch._dynamo.config, "trace_autograd_ops"),
+    reason="needs a torch that compiles gradients",
+)
 def test_batches_with_weights_are_not_compiled(toy, make):
     X, y = toy
     clf = make(compile=True)
