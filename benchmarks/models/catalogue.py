@@ -97,7 +97,7 @@ RIVALS = {
     ),
     "mlp-sklearn": Model("sklearn.neural_network:MLPClassifier", encoder=StandardScaler),
     "skorch-bce": Model("benchmarks.models.skorch_bce:SkorchBCE", encoder=StandardScaler),
-    "realmlp": Model(
+    "realmlp-td": Model(
         "pytabkit:RealMLP_TD_Classifier",
         {
             "device": "cpu",

@@ -32,7 +32,7 @@ RIVALS = {
         encoder=partial(NativeColumns, MAX_CATEGORIES),
     ),
     "lightgbm": replace(catalogue.MODELS["lightgbm"], encoder=NativeColumns),
-    "realmlp": replace(catalogue.MODELS["realmlp"], encoder=imputed),
+    "realmlp-td": replace(catalogue.MODELS["realmlp-td"], encoder=imputed),
     "extra-trees": replace(catalogue.MODELS["extra-trees"], encoder=one_hot),
     # without the weights of the other benchmarks, which would spoil its probabilities
     "logistic-regression": replace(

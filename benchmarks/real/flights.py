@@ -26,7 +26,7 @@ def read_flights() -> pd.DataFrame:
     joined = flights.merge(weather, how="left", on=_WEATHER_KEYS, validate="many_to_one")
     joined = joined.merge(planes, how="left", on=_PLANE_KEY, validate="many_to_one")
     date = pd.to_datetime(joined[["year", "month", "day"]]).dt
-    return joined.assign(day_of_year=date.dayofyear, weekday=date.weekday)
+    return joined.assign(day_of_year=date.day_of_year, weekday=date.day_of_week)
 
 
 def _read(name: str) -> pd.DataFrame:

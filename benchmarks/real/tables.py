@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -14,9 +15,8 @@ from benchmarks.real.sources import SOURCES, Source
 
 # of the flights, samples of at most so many rows are for tuning, larger ones for judging
 MAX_TUNING_FLIGHTS = 50_000
-_FLIGHTS = "flights"
-_SAMPLE = f"{_FLIGHTS}-"
-NAMES = (*SOURCES, f"{_SAMPLE}{MAX_TUNING_FLIGHTS}")
+_SAMPLE = re.compile(r"flights-(\d+)")
+NAMES = (*SOURCES, f"flights-{MAX_TUNING_FLIGHTS}")
 
 
 class Table(NamedTuple):
@@ -29,7 +29,7 @@ class Table(NamedTuple):
     y : Series
         Labels of two values.
     positive : object
-        The label of the positives, the rarer ones.
+        The label of the rarer class.
     note : str
         What to know when the results are read.
     """
@@ -71,9 +71,8 @@ def select(selection: Iterable[str]) -> list[str]:
 
 def is_for_tuning(name: str) -> bool:
     """Whether defaults may be chosen by the results on a table."""
-    if name.startswith(_SAMPLE):
-        return _sample_rows(name) <= MAX_TUNING_FLIGHTS
-    return source(name).tuning
+    n_rows = _sample_rows(name)
+    return source(name).tuning if n_rows is None else n_rows <= MAX_TUNING_FLIGHTS
 
 
 def source(name: str) -> Source:
@@ -84,13 +83,11 @@ def source(name: str) -> Source:
     ValueError
         If there is no such table.
     """
-    if name.startswith(_SAMPLE):
-        _sample_rows(name)
-        return SOURCES[_FLIGHTS]
+    if _sample_rows(name) is not None:
+        return SOURCES["flights"]
     if name not in SOURCES:
         raise ValueError(
-            f"{name!r} is neither a table, which are {', '.join(NAMES)} and {_SAMPLE}<rows>, "
-            "nor tuning, judged or all."
+            f"{name!r} is none of {', '.join(NAMES)}, flights-<rows>, tuning, judged and all."
         )
     return SOURCES[name]
 
@@ -101,13 +98,13 @@ def load(name: str) -> Table:
     raw = origin.read()
     y = origin.labels(raw[origin.column]).rename(origin.column)
     X = raw.drop(columns=[origin.column, *origin.dropped])
-    if name.startswith(_SAMPLE):
-        X, _, y, _ = train_test_split(
-            X, y, train_size=_sample_rows(name), stratify=y, random_state=0
-        )
+    n_rows = _sample_rows(name)
+    if n_rows is not None:
+        X, _, y, _ = train_test_split(X, y, train_size=n_rows, stratify=y, random_state=0)
     X = X.assign(**{column: function(X[column]) for column, function in origin.replaced.items()})
     return Table(name, with_dtypes(X), y, origin.positive, origin.note)
 
 
-def _sample_rows(name: str) -> int:
-    return int(name.removeprefix(_SAMPLE))
+def _sample_rows(name: str) -> int | None:
+    match = _SAMPLE.fullmatch(name)
+    return int(match[1]) if match else None
