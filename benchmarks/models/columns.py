@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 # what HistGradientBoosting takes
 MAX_CATEGORIES = 255
 _RARE = "(rare)"
+_GAP = "(gap)"
 _NUMBERS = make_column_selector(dtype_include="number")
 _CATEGORIES = make_column_selector(dtype_include="category")
 
@@ -31,6 +32,12 @@ def _as_number_or_text(column: pd.Series) -> pd.Series:
     if not is_numeric_dtype(column):
         return column.astype("string")
     return pd.Series(column.to_numpy(float, na_value=np.nan), column.index)
+
+
+def gaps_as_text(X: pd.DataFrame | ArrayLike) -> pd.DataFrame:
+    """Return the same with a text for the gaps among strings, which CatBoost wants to have."""
+    columns = numbers_and_text(X)
+    return columns.assign(**columns.select_dtypes("string").fillna(_GAP).astype(object))
 
 
 class NativeColumns(TransformerMixin, BaseEstimator):

@@ -10,10 +10,11 @@ from dataclasses import replace
 from functools import partial
 
 from sklearn.base import BaseEstimator
+from sklearn.preprocessing import FunctionTransformer
 
 from benchmarks.models import catalogue
 from benchmarks.models.catalogue import Groups, Model
-from benchmarks.models.columns import MAX_CATEGORIES, NativeColumns, imputed, one_hot
+from benchmarks.models.columns import MAX_CATEGORIES, NativeColumns, gaps_as_text, imputed, one_hot
 
 _OURS = {
     "skdam-encoded": replace(catalogue.MODELS["skdam"], encoder=one_hot),
@@ -25,6 +26,7 @@ RIVALS = {
         catalogue.MODELS["catboost"],
         path="benchmarks.models.catboost_frames:CatBoostOnFrames",
         package="catboost",
+        encoder=partial(FunctionTransformer, gaps_as_text),
     ),
     "hist-gradient-boosting": replace(
         catalogue.MODELS["hist-gradient-boosting"],

@@ -6,7 +6,13 @@ import pytest
 from sklearn.base import clone
 
 from benchmarks.models import frames
-from benchmarks.models.columns import NativeColumns, imputed, numbers_and_text, one_hot
+from benchmarks.models.columns import (
+    NativeColumns,
+    gaps_as_text,
+    imputed,
+    numbers_and_text,
+    one_hot,
+)
 from benchmarks.real.frames import MAX_CATEGORIES, count_kinds, with_dtypes
 
 
@@ -61,6 +67,11 @@ class TestColumns:
         assert set(columns["answer"]) == {0.0, 1.0}
         assert numbers_and_text(np.ones((2, 3), np.float32)).shape == (2, 3)
 
+    def test_gaps_as_text(self, mixed):
+        columns = gaps_as_text(mixed[0])
+        assert (columns["colour"] == "(gap)").tolist() == mixed[0]["colour"].isna().tolist()
+        assert columns["number"].isna().tolist() == mixed[0]["number"].isna().tolist()
+
     def test_unknown_categories_are_gaps(self):
         train = pd.DataFrame({"c": pd.Series(["a", "b", None], dtype="string")})
         test = pd.DataFrame({"c": pd.Series(["b", "new", None], dtype="category")})
@@ -101,3 +112,4 @@ def test_models_take_frames(name, mixed):
     p = model.predict_proba(X[70:])
     assert p.shape == (20, 2)
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(model.predict(X[70:]), p[:, 1] > 0.5)
