@@ -9,9 +9,9 @@ from benchmarks.harness.markdown import markdown_table
 from benchmarks.real import tables
 
 _EXPLANATION = """\
-Means over the tables; the value of a table is the mean over its seeds and folds. Ranks are of the
-AUC, 1 is best. Seconds are of one CPU thread and of one fold: the median over the tables, and the
-sum. A table and a seed count if every model has them.
+Means over the tables, of which each is the mean over its seeds and folds; a table and a seed count
+if every model has them. Ranks are of the AUC, 1 is the best. Seconds are of one fold and one CPU
+thread.
 """
 
 
@@ -19,7 +19,7 @@ def summary(results: pd.DataFrame) -> str:
     """Return how the models compare on all tables, on those of each purpose, and on each."""
     rows = comparison.common_rows(results)
     seeds = ", ".join(map(str, sorted(rows["seed"].unique())))
-    text = f"# Real tables\n\nSeeds {seeds}. {_EXPLANATION}"
+    text = f"# Real tables\n\nSeeds {seeds}.\n\n{_EXPLANATION}"
     for_tuning = rows["dataset"].map(tables.is_for_tuning)
     parts = {"All": rows, "Judged": rows[~for_tuning], "Tuning": rows[for_tuning]}
     for title, part in parts.items():
