@@ -55,8 +55,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return run_product(arguments, names, costs, evaluate, SCHEMA)
 
 
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", type=comma_list, help="models (default: all of the file)")
+
+
 def _report(arguments: argparse.Namespace) -> int:
     results = pd.DataFrame(read_rows(arguments.results, SCHEMA), columns=list(SCHEMA.columns))
+    if arguments.models is not None:
+        names = catalogue.expand(arguments.models, frames.GROUPS)
+        results = results[results["model"].isin(names)]
     arguments.out.write_text(report.summary(results))
     return 0
 
@@ -77,7 +84,7 @@ def _installed(selection: list[str]) -> list[str]:
 
 COMMANDS = (
     run_command(_add_run_options, _run),
-    report_command(_report, to_directory=False),
+    report_command(_report, _add_report_options, to_directory=False),
     Command("tables", "list the tables", _add_listing_options, _list),
 )
 main = partial(command_line, "real", __doc__, COMMANDS)

@@ -98,6 +98,13 @@ class TestCommands:
         text = (tmp_path / "r.md").read_text()
         for title in ("All, 2 tables", "Judged, 1 tables", "Tuning, 1 tables", "AUC of each table"):
             assert f"## {title}\n" in text
+        assert "| hist-gradient-boosting |" in text
+
+    def test_report_of_some_models(self, tmp_path):
+        run(tmp_path / "results.csv")
+        options = ["--models", "logistic-regression", "--out", str(tmp_path / "r.md")]
+        assert main(["report", str(tmp_path / "results.csv"), *options]) == 0
+        assert "hist-gradient-boosting" not in (tmp_path / "r.md").read_text()
 
     def test_list(self, tmp_path):
         assert main(["tables", "--sets", "first", "--out", str(tmp_path / "tables.md")]) == 0
