@@ -27,24 +27,30 @@ def peak_rss_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_PER_MIB
 
 
+def fit(job: Job, create: Create, X: Any, y: Any) -> tuple[Any, float]:
+    """Return a job's model, fitted, and the seconds it took."""
+    _warm_up(create, job.model)
+    model = create(job.model, job.seed)
+    start = perf_counter()
+    model.fit(X, y)
+    return model, perf_counter() - start
+
+
 def fit_and_score(
     job: Job, create: Create, X_train: Any, y_train: Any, X_test: Any, y_test: Any
 ) -> Row:
     """Return the test AUC of a job's model, and the seconds of fitting and scoring."""
-    _warm_up(create, job.model)
-    model = create(job.model, job.seed)
+    model, fit_seconds = fit(job, create, X_train, y_train)
     start = perf_counter()
-    model.fit(X_train, y_train)
-    fitted = perf_counter()
     if hasattr(model, "decision_function"):
         scores = model.decision_function(X_test)
     else:
         scores = model.predict_proba(X_test)[:, 1]
-    scored = perf_counter()
+    score_seconds = perf_counter() - start
     return {
         "auc": float(roc_auc_score(y_test, scores)),
-        "fit_seconds": round(fitted - start, 4),
-        "score_seconds": round(scored - fitted, 4),
+        "fit_seconds": round(fit_seconds, 4),
+        "score_seconds": round(score_seconds, 4),
     }
 
 

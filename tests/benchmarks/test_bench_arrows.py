@@ -30,6 +30,6 @@ def test_imports_point_downwards(folder):
 
 
 def test_every_benchmark_is_a_program():
-    assert {"keel", "large", "images", "speed", "scaling"} == BENCHMARKS
+    assert {"keel", "large", "real", "images", "speed", "scaling"} == BENCHMARKS
     for name in BENCHMARKS:
         assert (ROOT / "benchmarks" / name / "__main__.py").exists()

@@ -1,0 +1,1 @@
+"""Real tables of numbers, categories, text and gaps."""
