@@ -24,20 +24,32 @@ class Classes(NamedTuple):
     @classmethod
     def of(cls, targets: Tensor) -> Classes:
         """Return those of targets, of shape (batch,) and of a floating-point dtype."""
-        if isinstance(targets, Targets):
-            return targets.classes
-        return cls._derive(targets, torch.ones_like(targets))
+        return targets.classes if isinstance(targets, Targets) else cls._equal(targets)
 
     @classmethod
-    def _derive(cls, labels: Tensor, weights: Tensor) -> Classes:
+    def _equal(cls, labels: Tensor) -> Classes:
+        is_positive = labels > 0.5
+        n = len(labels)
+        n_positive = is_positive.sum().to(labels.dtype)
+        # a class that is absent has no example that its weight could reach
+        of_positive, of_negative = 1 / n_positive, 1 / (n - n_positive)
+        return cls(
+            is_positive,
+            n_positive / n,
+            torch.full_like(labels, 1 / n),
+            torch.where(is_positive, of_positive, of_negative),
+            torch.where(is_positive, of_positive, -of_negative),
+        )
+
+    @classmethod
+    def _weighted(cls, labels: Tensor, weights: Tensor) -> Classes:
         is_positive = labels > 0.5
         column = is_positive.unsqueeze(1) if weights.ndim == 2 else is_positive
         positive = torch.where(column, weights, 0).sum(0)
         total = weights.sum(0)
         # a class without weight contributes nothing
         least = torch.finfo(weights.dtype).tiny
-        of_class = torch.where(column, positive, total - positive).clamp(min=least)
-        mean_weights = weights / of_class
+        mean_weights = weights / torch.where(column, positive, total - positive).clamp(min=least)
         return cls(
             is_positive,
             positive / total,
@@ -91,8 +103,9 @@ class Targets(Tensor):
         if self._classes is not None:
             return self._classes
         labels = self.as_subclass(Tensor)
-        weights = torch.ones_like(labels) if self.weights is None else self.weights
-        return Classes._derive(labels, weights.to(labels.dtype))
+        if self.weights is None:
+            return Classes._equal(labels)
+        return Classes._weighted(labels, self.weights.to(labels.dtype))
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the targets in another dtype or on another device, with their weights."""

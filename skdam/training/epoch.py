@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from skdam._targets import Targets, weights_of
 from skdam.data.batches import keep_batch, whole_batches
+from skdam.data.examples import sample_weights_of
 from skdam.data.memory import is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.training.observers import only_ours_sees_targets
@@ -87,12 +88,12 @@ def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any
     if net._resident_ is None or net._resident_[0] is not iterator:
         net._resident_ = (iterator, resident(iterator.dataset, device, net.data_on_device))
     batches = whole_batches(net._resident_[1], iterator.batch_sampler, device, one_by_one=observed)
+    if sample_weights_of(net._resident_[1]) is not None or not only_ours_sees_targets(net):
+        yield from batches
+        return
+    # the sampler puts as many positives first in each batch
     targets: Targets | None = None
     for X, y in batches:
-        if weights_of(y) is not None or not only_ours_sees_targets(net):
-            yield X, y
-            continue
-        # the sampler puts as many positives first in each batch
         if targets is None:
             targets = Targets.of(y).with_classes()
         yield X, targets
