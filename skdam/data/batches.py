@@ -58,12 +58,14 @@ def whole_batches(
         index = block.flatten()
         if rows is not None:
             index = rows[index]
-        batches = X.index_select(0, index).split(batch_size)
-        for batch, targets in zip(batches, split_rows(rows_of(y, index), batch_size), strict=True):
-            if device.type == "cuda" and batch.device.type == "cpu":
-                batch = batch.pin_memory()
-            # autograd must not see views: a module may work in place
-            yield batch.detach().to(device, non_blocking=True), targets.to(device)
+        selected = X.index_select(0, index)
+        if device.type == "cuda" and selected.device.type == "cpu":
+            selected = selected.pin_memory()
+        inputs = selected.to(device, non_blocking=True).split(batch_size)
+        targets = split_rows(rows_of(y, index).to(device), batch_size)
+        for batch in zip(inputs, targets, strict=True):
+            # autograd must not see a view: a module may work in place
+            yield batch[0].detach(), batch[1]
 
 
 def consecutive_batches(dataset: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

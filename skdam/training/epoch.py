@@ -88,7 +88,8 @@ def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any
     if net._resident_ is None or net._resident_[0] is not iterator:
         net._resident_ = (iterator, resident(iterator.dataset, device, net.data_on_device))
     batches = whole_batches(net._resident_[1], iterator.batch_sampler, device, one_by_one=observed)
-    if sample_weights_of(net._resident_[1]) is not None or not only_ours_sees_targets(net):
+    is_weighted = sample_weights_of(net._resident_[1]) is not None
+    if observed or is_weighted or not only_ours_sees_targets(net):
         yield from batches
         return
     # the sampler puts as many positives first in each batch

@@ -30,11 +30,13 @@ def is_observed(net: Any) -> bool:
 
 
 def only_ours_sees_targets(net: Any) -> bool:
-    """Return whether the targets of a batch reach our code alone, which leaves them unchanged."""
+    """Return whether the targets of a batch reach our code alone, which leaves them unchanged.
+
+    It is asked of nets that are not observed.
+    """
     criterion = net.criterion_
     return (
-        not is_observed(net)
-        and not own_methods(net, _LOSSES)
+        not own_methods(net, _LOSSES)
         and type(criterion) is CompositionalAUCLoss
         and isinstance(criterion.inner_loss, str)
         and not (criterion._forward_hooks or criterion._forward_pre_hooks)
