@@ -64,12 +64,17 @@ class Targets(Tensor):
 
     To everyone else it is an ordinary tensor, as a :class:`torch.nn.Parameter` is, and what is
     computed from it is one. Only :func:`rows_of`, :func:`split_rows`, :meth:`to` and copies keep
-    the weights.
+    weights and folds.
 
     Attributes
     ----------
     weights : Tensor of shape (n,) or (n, n_members), or None
         None for equal ones.
+    folds : Tensor of shape (n,), int64, or None
+        The member of an ensemble for which each example has weight 0; None where all examples
+        count for all members.
+    n_folds : int
+        Members of that ensemble.
 
     Examples
     --------
@@ -83,14 +88,33 @@ class Targets(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     weights: Tensor | None = None
+    folds: Tensor | None = None
+    n_folds: int = 0
     _classes: Classes | None = None
 
     @classmethod
-    def of(cls, labels: Tensor, weights: Tensor | None = None) -> Self:
-        """Return labels with weights; they share memory with the labels."""
+    def of(
+        cls,
+        labels: Tensor,
+        weights: Tensor | None = None,
+        folds: Tensor | None = None,
+        n_folds: int = 0,
+    ) -> Self:
+        """Return labels with weights and folds; they share memory with the labels."""
         targets = labels.as_subclass(cls)
-        targets.weights = weights
+        targets.weights, targets.folds, targets.n_folds = weights, folds, n_folds
         return targets
+
+    @property
+    def member_weights(self) -> Tensor | None:
+        """The weights of the examples for each member, those of its own fold 0."""
+        if self.folds is None:
+            return self.weights
+        members = torch.arange(self.n_folds, device=self.device)
+        weights = (self.folds.unsqueeze(1) != members).float()
+        if self.weights is None:
+            return weights
+        return weights.mul_(self.weights if self.weights.ndim == 2 else self.weights.unsqueeze(1))
 
     def with_classes(self) -> Self:
         """Derive now what losses derive, for several batches of code that changes no targets."""
@@ -103,25 +127,29 @@ class Targets(Tensor):
         if self._classes is not None:
             return self._classes
         labels = self.as_subclass(Tensor)
-        if self.weights is None:
+        weights = self.member_weights
+        if weights is None:
             return Classes._equal(labels)
-        return Classes._weighted(labels, self.weights.to(labels.dtype))
+        return Classes._weighted(labels, weights.to(labels.dtype))
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the targets in another dtype or on another device, with their weights."""
+        """Return the targets in another dtype or on another device, with weights and folds."""
         moved = super().to(*args, **kwargs)
-        if moved is self or self.weights is None:
+        if moved is self or (self.weights is None and self.folds is None):
             return moved
-        return Targets.of(moved, self.weights.to(*args, **kwargs))
+        weights = None if self.weights is None else self.weights.to(*args, **kwargs)
+        folds = None if self.folds is None else self.folds.to(moved.device)
+        return Targets.of(moved, weights, folds, self.n_folds)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Targets:
-        return Targets.of(self.as_subclass(Tensor).clone(), self.weights)
+        labels = self.as_subclass(Tensor).clone()
+        return Targets.of(labels, self.weights, self.folds, self.n_folds)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         labels = self.as_subclass(Tensor)
-        if self.weights is None:
+        if self.weights is None and self.folds is None:
             return labels.__reduce_ex__(protocol)
-        return Targets.of, (labels, self.weights)
+        return Targets.of, (labels, self.weights, self.folds, self.n_folds)
 
 
 def weights_of(targets: Any) -> Tensor | None:
@@ -129,15 +157,36 @@ def weights_of(targets: Any) -> Tensor | None:
     return targets.weights if isinstance(targets, Targets) else None
 
 
+def folds_of(targets: Any) -> Tensor | None:
+    """Return the folds that targets have, if any."""
+    return targets.folds if isinstance(targets, Targets) else None
+
+
+def are_plain(targets: Any) -> bool:
+    """Return whether targets have neither weights nor folds."""
+    return weights_of(targets) is None and folds_of(targets) is None
+
+
 def rows_of(targets: Tensor, index: Tensor) -> Tensor:
-    """Return the targets of some rows as a copy, with their weights if they have any."""
-    labels, weights = targets.as_subclass(Tensor).index_select(0, index), weights_of(targets)
-    return labels if weights is None else Targets.of(labels, weights.index_select(0, index))
+    """Return the targets of some rows as a copy, with their weights and folds if they have any."""
+    labels = targets.as_subclass(Tensor).index_select(0, index)
+    if not isinstance(targets, Targets) or are_plain(targets):
+        return labels
+    weights, folds = (
+        None if values is None else values.index_select(0, index)
+        for values in (targets.weights, targets.folds)
+    )
+    return Targets.of(labels, weights, folds, targets.n_folds)
 
 
 def split_rows(targets: Tensor, size: int) -> Sequence[Tensor]:
-    """Return the targets in parts of a size, with their weights if they have any."""
-    labels, weights = targets.as_subclass(Tensor).split(size), weights_of(targets)
-    if weights is None:
+    """Return the targets in parts of a size, with their weights and folds if they have any."""
+    labels = targets.as_subclass(Tensor).split(size)
+    if not isinstance(targets, Targets) or are_plain(targets):
         return labels
-    return [Targets.of(*part) for part in zip(labels, weights.split(size), strict=True)]
+    none = (None,) * len(labels)
+    weights = none if targets.weights is None else targets.weights.split(size)
+    folds = none if targets.folds is None else targets.folds.split(size)
+    return [
+        Targets.of(*part, targets.n_folds) for part in zip(labels, weights, folds, strict=True)
+    ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
 
-from skdam._targets import rows_of, weights_of
+from skdam._targets import are_plain, rows_of, weights_of
 from skdam.data.memory import InMemoryDataset, to_tensor
 
 _WORKER_PARAMETERS = {
@@ -169,6 +169,13 @@ def sample_weights_of(dataset: Any) -> np.ndarray | None:
         return None if of_all is None else of_all[np.asarray(dataset.indices)]
     weights = weights_of(getattr(dataset, "y", None))
     return None if weights is None else weights.cpu().numpy()
+
+
+def has_plain_targets(dataset: Any) -> bool:
+    """Return whether the targets of a dataset have neither weights nor folds."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return are_plain(getattr(dataset, "y", None))
 
 
 def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:

@@ -1,86 +1,151 @@
-"""From logits to scores, probabilities and labels."""
+"""From logits to calibrated scores, probabilities and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
-from scipy.special import expit, log_expit, logit
-from torch.utils.data import Subset
+from scipy.special import log_expit, logit
+from sklearn.calibration import _SigmoidCalibration
+from sklearn.isotonic import IsotonicRegression
 
-from skdam.data.examples import labels_of, sample_weights_of
-from skdam.training.epoch import DivergenceError
 from skdam.training.scoring import probabilities
 
-_ROWS_OF_A_CLASS = 2_000
+Calibration = Literal["auto", "sigmoid", "isotonic"]
+CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
+
+_LEAST_SLOPE = 1e-3
+# of the sigmoid in the isotonic curve, which is flat between its steps
+_SHARE_OF_SIGMOID = 1e-3
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The threshold on the logits: a ranking loss leaves it undetermined.
+    """The calibrated log-odds of the positive class, an increasing function of the logit.
+
+    It is ``slope * (logit - offset)`` or, with knots, continuous and linear between them.
 
     Parameters
     ----------
+    slope : float
+        > 0; beyond the knots as well.
     offset : float
-        The logit at which the label changes, subtracted from all logits.
+        The logit at which the probability is 1/2.
+    knots : pair of tuples of float, or None, default=None
+        Logits, increasing, and the log-odds there.
     """
 
+    slope: float
     offset: float
+    knots: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @classmethod
-    def learn(cls, logits_of: Callable[[Any], np.ndarray], dataset: Any) -> Self:
-        """Put the threshold midway between the mean probabilities of the two classes.
+    def of_prior(cls, prior: float, sampling_rate: float) -> Self:
+        """Undo the share of positives in the batches: the logits are taken as log-odds there.
 
         Parameters
         ----------
-        logits_of : callable
-            Maps a dataset of n examples to logits of shape (n,), float64.
-        dataset : InMemoryDataset, ExampleDataset or Subset of one
-            Training data with targets 0 and 1. At most 2,000 rows of each class, evenly
-            spaced, are scored.
-
-        Returns
-        -------
-        Decision
-
-        Raises
-        ------
-        DivergenceError
-            If the logits of the training data are not finite.
+        prior : float
+            Share of positives in the data, in (0, 1).
+        sampling_rate : float
+            Share of positives in the batches, in (0, 1).
         """
-        targets, weights = labels_of(dataset), sample_weights_of(dataset)
-        means = []
-        for target in (0, 1):
-            rows = np.flatnonzero(targets == target)
-            rows = rows[:: -(-len(rows) // _ROWS_OF_A_CLASS)]
-            chances = expit(logits_of(Subset(dataset, rows.tolist())))
-            means.append(np.average(chances, weights=None if weights is None else weights[rows]))
-        tiny = np.finfo(np.float64).eps
-        offset = float(logit(np.clip(np.mean(means), tiny, 1 - tiny)))
-        if not np.isfinite(offset):
-            raise DivergenceError(
-                "the scores of the training data overflow: X has values too large for float32."
-            )
-        return cls(offset)
+        return cls(1.0, float(logit(sampling_rate) - logit(prior)))
+
+    @classmethod
+    def calibrated(
+        cls,
+        logits: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+        calibration: str,
+    ) -> Self:
+        """Learn the log-odds from logits of rows that were not trained on.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n,), float64
+        targets : ndarray of shape (n,)
+            0 and 1, both present.
+        weights : ndarray of shape (n,) or None
+            None for equal ones.
+        calibration : {"sigmoid", "isotonic"}
+            "sigmoid" is logistic regression on Platt's targets [1]_. "isotonic" is isotonic
+            regression, with its steps joined by lines and mixed with 0.1 % of the sigmoid, so that
+            no two scores become equal.
+
+        References
+        ----------
+        .. [1] J. Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to
+           Regularized Likelihood Methods", 1999.
+        """
+        sigmoid = _SigmoidCalibration().fit(logits, targets, weights)
+        slope = float(-sigmoid.a_)
+        if slope < _LEAST_SLOPE:
+            # scores out of bag that rank no better than chance
+            mean = np.average(targets, weights=weights)
+            centre = float(np.average(logits, weights=weights))
+            return cls(_LEAST_SLOPE, centre - float(logit(mean)) / _LEAST_SLOPE)
+        line = cls(slope, float(sigmoid.b_ / slope))
+        return line if calibration == "sigmoid" else line._with_steps(logits, targets, weights)
+
+    def _with_steps(
+        self, logits: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
+    ) -> Self:
+        least = 1 / (len(targets) + 2)
+        regression = IsotonicRegression(y_min=least, y_max=1 - least)
+        steps = regression.fit(logits, targets, weights).predict(logits)
+        # the mean logit of each step, and its value
+        values, step_of_row = np.unique(steps, return_inverse=True)
+        shares = np.ones(len(logits)) if weights is None else weights
+        centres = np.bincount(step_of_row, shares * logits) / np.bincount(step_of_row, shares)
+        odds = (1 - _SHARE_OF_SIGMOID) * logit(values) + _SHARE_OF_SIGMOID * self._line(centres)
+        knots = (tuple(centres.tolist()), tuple(odds.tolist()))
+        curve = type(self)(self.slope, self.offset, knots)
+        return type(self)(self.slope, curve._logit_of_odds(0.0), knots)
+
+    def shifted(self, odds: float) -> Self:
+        """Return the decision with ``odds`` added to the log-odds."""
+        knots = self.knots
+        if knots is None:
+            return type(self)(self.slope, self.offset - odds / self.slope)
+        moved = (knots[0], tuple(value + odds for value in knots[1]))
+        curve = type(self)(self.slope, self.offset, moved)
+        return type(self)(self.slope, curve._logit_of_odds(0.0), moved)
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
-        """Return the logits less the offset, of shape (n,); ``logits`` is overwritten.
+        """Return the log-odds of the positive class, of shape (n,).
 
         Raises
         ------
         ValueError
             If a score is not finite.
         """
-        logits -= self.offset
-        if not np.isfinite(logits).all():
-            rows = np.flatnonzero(~np.isfinite(logits))
+        scores = self._line(logits) if self.knots is None else self._curve(logits)
+        if not np.isfinite(scores).all():
+            rows = np.flatnonzero(~np.isfinite(scores))
             raise ValueError(
                 f"the scores of {len(rows)} rows of X overflow, the first in row {rows[0]}: their "
                 "values are too far out of the range seen in fit."
             )
-        return logits
+        return scores
+
+    def _line(self, logits: np.ndarray) -> np.ndarray:
+        return self.slope * (logits - self.offset)
+
+    def _curve(self, logits: np.ndarray) -> np.ndarray:
+        assert self.knots is not None
+        at, odds = map(np.asarray, self.knots)
+        beyond = logits - np.clip(logits, at[0], at[-1])
+        return np.interp(logits, at, odds) + self.slope * beyond
+
+    def _logit_of_odds(self, odds: float) -> float:
+        assert self.knots is not None
+        at, values = map(np.asarray, self.knots)
+        beyond = odds - np.clip(odds, values[0], values[-1])
+        return float(np.interp(odds, values, at) + beyond / self.slope)
 
     @staticmethod
     def probabilities(scores: np.ndarray) -> np.ndarray:
@@ -96,3 +161,40 @@ class Decision:
     def labels(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Return the labels, of shape (n,): the second class where the score is positive."""
         return classes[(scores > 0).astype(int)]
+
+
+def odds_of_class_weight(
+    class_weight: Mapping[Any, float] | str | None,
+    classes: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+) -> float:
+    """Return what class weights add to the log-odds.
+
+    Parameters
+    ----------
+    class_weight : mapping from labels to weights, "balanced" or None
+    classes : ndarray of shape (2,)
+    targets : ndarray of shape (n,)
+        0 and 1.
+    weights : ndarray of shape (n,) or None
+
+    Raises
+    ------
+    ValueError
+        If a label is unknown, or a weight is not positive.
+    """
+    if class_weight is None:
+        return 0.0
+    if class_weight == "balanced":
+        rate = float(np.average(targets, weights=weights))
+        return float(logit(1 - rate))
+    unknown = set(class_weight) - set(classes.tolist())
+    if unknown:
+        raise ValueError(
+            f"class_weight holds {sorted(unknown, key=str)}, the classes are {classes.tolist()}."
+        )
+    negative, positive = (float(class_weight.get(label, 1.0)) for label in classes.tolist())
+    if not (0 < negative < np.inf and 0 < positive < np.inf):
+        raise ValueError(f"class_weight must hold numbers > 0, got {dict(class_weight)}.")
+    return float(np.log(positive / negative))

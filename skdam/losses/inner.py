@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from skdam._targets import Classes, weights_of
+from skdam._targets import Classes, are_plain
 from skdam.losses.outer import weighted_sum
 
 InnerLoss = Callable[[Tensor, Tensor], Tensor]
@@ -70,8 +70,8 @@ def mean_loss(function: InnerLoss, logits: Tensor, targets: Tensor) -> Tensor:
     ValueError
         If the function returns another shape.
     """
-    weights = weights_of(targets)
-    if weights is None and logits.ndim == 1 and function is _cross_entropy:
+    is_plain = are_plain(targets)
+    if is_plain and logits.ndim == 1 and function is _cross_entropy:
         return binary_cross_entropy_with_logits(logits, targets)  # one call instead of two
     losses = function(
         logits, targets.unsqueeze(1).expand_as(logits) if logits.ndim == 2 else targets
@@ -82,6 +82,6 @@ def mean_loss(function: InnerLoss, logits: Tensor, targets: Tensor) -> Tensor:
             "inner_loss must return a Tensor with the loss of each element, of shape "
             f"{tuple(logits.shape)}, got {got}."
         )
-    if weights is None:
+    if is_plain:
         return losses.mean(0)
     return weighted_sum(Classes.of(targets).batch_weights, losses)

@@ -1,4 +1,4 @@
-"""Inputs of networks: standardised columns and piecewise-linear encodings."""
+"""Statistics of columns: means, deviations and quantiles."""
 
 from __future__ import annotations
 
@@ -72,78 +72,7 @@ class Standardiser(nn.Module):
         return (X - self.mean.reshape(shape)) / self.scale.reshape(shape)
 
 
-class PiecewiseLinearEncoding(nn.Module):
-    r"""Encode each column by its position within each of its quantile bins.
-
-    With the quantiles :math:`q_0 < ... < q_B` of a column, the code of its bin ``k`` is
-
-    .. math:: \min(\max((x - q_{k-1}) / (q_k - q_{k-1}), 0), 1) ,
-
-    so that a linear layer on the codes is a continuous piecewise-linear function of the
-    column [1]_. A column with few distinct values has fewer bins, and one with one or two
-    values has none; the codes of unused bins are 0.
-
-    Parameters
-    ----------
-    n_features : int
-        Columns of the input.
-    n_bins : int
-        Bins of each column, >= 1.
-
-    References
-    ----------
-    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
-       Tabular Deep Learning", NeurIPS 2022, arXiv:2203.05556, section 3.2.
-    """
-
-    lower: Tensor
-    slope: Tensor
-
-    def __init__(self, n_features: int, n_bins: int) -> None:
-        super().__init__()
-        self.n_bins = n_bins
-        self.register_buffer("lower", torch.zeros(n_features, n_bins))
-        self.register_buffer("slope", torch.zeros(n_features, n_bins))
-
-    @torch.no_grad()
-    def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
-        """Learn the bins of each column.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n, n_features)
-        weights : Tensor of shape (n,) or None, default=None
-            Weights of the examples; None for equal ones.
-        """
-        levels = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float64, device=X.device)
-        self.lower.zero_()
-        self.slope.zero_()
-        for feature in range(X.shape[1]):
-            # quantiles that occur as values: codes and counts have no values in between
-            edges = _quantiles(X[:, feature].double(), levels, weights).unique()
-            width = edges.diff()
-            if len(width) > 1:
-                self.lower[feature, : len(width)] = edges[:-1]
-                largest = torch.finfo(self.slope.dtype).max
-                self.slope[feature, : len(width)] = (1 / width).clamp(max=largest)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Return the codes of X.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n, n_features)
-
-        Returns
-        -------
-        Tensor of shape (n, n_features, n_bins)
-        """
-        # in memory the examples are the last axis: each bin is contiguous, hence faster
-        bins = X.T.contiguous().unsqueeze(1) - self.lower.unsqueeze(-1)
-        return bins.mul_(self.slope.unsqueeze(-1)).clamp_(0, 1).permute(2, 0, 1)
-
-
-def _quantiles(values: Tensor, levels: Tensor, weights: Tensor | None) -> Tensor:
+def quantiles(values: Tensor, levels: Tensor, weights: Tensor | None) -> Tensor:
     """Return quantiles that are among the values."""
     if weights is None:
         return torch.quantile(values, levels, interpolation="nearest")

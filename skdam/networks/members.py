@@ -41,6 +41,10 @@ class MemberLinear(nn.Module):
         """
         return torch.baddbmm(self.bias, X, self.weight)
 
+    def of_member(self, X: Tensor, member: int) -> Tensor:
+        """Return the outputs of one member, of shape (n, n_out)."""
+        return torch.addmm(self.bias[member], X, self.weight[member])
+
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
         n_members, n_in, n_out = self.weight.shape

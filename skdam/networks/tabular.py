@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 from numbers import Real
 
+import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from skdam._targets import rows_of, weights_of
+from skdam._targets import folds_of, rows_of, weights_of
 from skdam.networks.checks import check_ints
+from skdam.networks.columns import ColumnLayer, StandardColumns
 from skdam.networks.dropout import Dropout
-from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
-from skdam.networks.landmarks import LandmarkKernelMachine, draw_by_class
-from skdam.networks.members import MemberLinear, mean_probability_logit
+from skdam.networks.kernel import KernelMachine, draw_by_class
+from skdam.networks.members import MemberLinear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -26,44 +26,57 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 ENCODINGS = ("piecewise-linear",)
 
-_FEATURE_SHARE = 0.6
-_QUANTILE_ROWS = 100_000
-_RIDGE_ROWS = 20_000
+_STATISTICS_ROWS = 100_000
+_KERNEL_ROWS = 20_000
+_MOST_NODES = 400
+_CHUNK = 4096
+_SHARES = np.linspace(0, 1, 5)
+_TEMPERATURE = 0.003
+_LEAST_SHARE = 0.05
 
 
 class TabularMLP(nn.Module):
-    """Ensemble of multilayer perceptrons for raw numerical features, in one network.
+    """Ensemble of multilayer perceptrons for numbers, categories and gaps, in one network.
 
-    Features are standardised and encoded with statistics that :meth:`fit_statistics`
-    learns. They are buffers of the module, so they are part of its state dict, of every
-    pickle and of every export.
+    The perceptrons are independent of each other. Where training leaves a fold of the rows out of
+    each, as :class:`~skdam.CompositionalAUCClassifier` does, they are joined by a kernel machine,
+    which :meth:`fit_statistics` solves in closed form. The perceptrons are smooth functions of the
+    columns and the kernel machine is a local one, so their errors differ. Their shares of the
+    vote follow from their ROC AUC on the rows left out.
 
-    With several members, each perceptron sees a random 60 % of the features and has
-    separate weights; the last member is a kernel machine, which sees all features. The
-    perceptrons are smooth functions of the features and the kernel machine is a local one,
-    so their errors differ. The kernel machine has two thirds of the vote.
+    All that is learnt from the data is held in parameters and buffers, so it is part of the state
+    dict, of every pickle and of every export.
 
     Parameters
     ----------
     n_features : int
         Columns of the input, >= 1.
     hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of each hidden layer, >= 1. Empty for a linear model.
-    dropout : float, default=0.1
+        Units of each hidden layer, >= 1. Empty for an additive model.
+    dropout : float, default=0.2
         Probability of zeroing a hidden unit in training, in [0, 1).
     activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
         Activation of the hidden layers.
     encoding : {"piecewise-linear"} or None, default="piecewise-linear"
-        What the perceptrons see in addition to the standardised features: the position of
-        each feature within each of its quantile bins [1]_, or nothing.
-    n_bins : int, default=8
-        Bins of the encoding, >= 1.
+        How a perceptron sees a column: as an embedding that is linear between quantiles [1]_,
+        with a vector for each category and for a gap; or as standardised numbers, with a column
+        for each frequent category and for the gaps of a number.
+    n_bins : int, default=32
+        Bins of the encoding of a number, >= 1. A number with at most ``n_bins + 1`` distinct
+        values has a vector for each.
+    n_embedding : int, default=8
+        Numbers of the embedding of a column, >= 1.
     n_members : int, default=8
-        Columns of the output, >= 1. 1 is a single perceptron that sees all features.
+        Perceptrons and columns of the output, >= 1.
     n_landmarks : int, default=512
         Training examples to which the kernel machine compares its input, >= 0; half of
-        them positives if there are enough. All examples if there are fewer. 0 makes all
-        members perceptrons.
+        them positives if there are enough. 0 leaves it out.
+    n_categories : sequence of int or None, default=None
+        Categories of each column, 0 for a number; a category is a code below that. At most 400
+        have a vector of their own. None means that all columns are numbers.
+    n_values : sequence of int or None, default=None
+        Distinct values of each number that is to have a vector for each of them, though they are
+        more than ``n_bins + 1``; 0 for other columns.
 
     Raises
     ------
@@ -79,35 +92,34 @@ class TabularMLP(nn.Module):
     --------
     >>> import torch
     >>> from skdam import TabularMLP
-    >>> X = torch.tensor([[1.0, 500.0], [2.0, 500.0], [3.0, 500.0]])
+    >>> X = torch.tensor([[1.0, 0.0], [2.0, 1.0], [torch.nan, 1.0]])
     >>> y = torch.tensor([0.0, 0.0, 1.0])
-    >>> module = TabularMLP(n_features=2, hidden_layer_sizes=(8,), n_members=4)
+    >>> module = TabularMLP(2, hidden_layer_sizes=(8,), n_members=4, n_categories=(0, 2))
     >>> module.fit_statistics(X, y)
-    >>> module.standardise.mean
-    tensor([  2., 500.])
     >>> module(X).shape
     torch.Size([3, 4])
-    >>> module.vote(module(X)).shape
+    >>> module.decision_function(X).shape
     torch.Size([3])
     """
 
-    features: Tensor
+    takes_gaps = True
+
+    shares: Tensor
     n_members: int
-    standardise: Standardiser
-    encode: PiecewiseLinearEncoding | None
-    kernel_machine: LandmarkKernelMachine | None
-    layers: nn.Sequential
 
     def __init__(
         self,
         n_features: int,
         hidden_layer_sizes: Sequence[int] = (64, 64),
-        dropout: float = 0.1,
+        dropout: float = 0.2,
         activation: str = "relu",
         encoding: str | None = "piecewise-linear",
-        n_bins: int = 8,
+        n_bins: int = 32,
+        n_embedding: int = 8,
         n_members: int = 8,
         n_landmarks: int = 512,
+        n_categories: Sequence[int] | None = None,
+        n_values: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         try:
@@ -116,7 +128,13 @@ class TabularMLP(nn.Module):
             raise ValueError(
                 f"hidden_layer_sizes must be a sequence of ints, got {hidden_layer_sizes!r}."
             ) from None
-        check_ints(1, n_features=n_features, n_bins=n_bins, n_members=n_members)
+        check_ints(
+            1,
+            n_features=n_features,
+            n_bins=n_bins,
+            n_embedding=n_embedding,
+            n_members=n_members,
+        )
         check_ints(1, **{f"hidden_layer_sizes[{i}]": size for i, size in enumerate(sizes)})
         check_ints(0, n_landmarks=n_landmarks)
         if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
@@ -127,62 +145,84 @@ class TabularMLP(nn.Module):
             )
         if encoding is not None and encoding not in ENCODINGS:
             raise ValueError(f"encoding must be one of {ENCODINGS} or None, got {encoding!r}.")
+        categories = _of_each_column("n_categories", n_categories, n_features)
+        values = _of_each_column("n_values", n_values, n_features)
         self.n_members = int(n_members)
-        has_kernel_machine = n_members > 1 and n_landmarks > 0
-        n_perceptrons = n_members - has_kernel_machine
-        self.standardise = Standardiser(n_features)
-        self.encode = None if encoding is None else PiecewiseLinearEncoding(n_features, n_bins)
-        self.kernel_machine = (
-            LandmarkKernelMachine(n_features, n_landmarks) if has_kernel_machine else None
-        )
-        seen = [torch.arange(n_features)]
-        if n_members > 1:
-            n_seen = math.ceil(_FEATURE_SHARE * n_features)
-            seen = [torch.randperm(n_features)[:n_seen] for _ in range(n_perceptrons)]
-        self.register_buffer("features", torch.stack(seen))
-        sizes = (len(seen[0]) * (1 if encoding is None else 1 + n_bins), *sizes)
-        linear = nn.Linear if n_members == 1 else partial(MemberLinear, n_perceptrons)
+        sizes = (*sizes, 1)
+        if encoding is None:
+            self.columns: nn.Module = StandardColumns(categories)
+            self.first: nn.Module = MemberLinear(n_members, self.columns.n_out, sizes[0])
+        else:
+            n_nodes = [
+                min(category + 1, _MOST_NODES + 1) if category else max(value, n_bins + 1)
+                for category, value in zip(categories, values, strict=True)
+            ]
+            self.columns = nn.Identity()
+            self.first = ColumnLayer(
+                n_nodes, categories, n_bins + 1, n_members, sizes[0], n_embedding
+            )
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             # dropout layers even at rate 0, so that a state dict fits any rate
-            layers += [linear(n_in, n_out), ACTIVATIONS[activation](), Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, linear(sizes[-1], 1))
+            layers += [ACTIVATIONS[activation](), Dropout(dropout)]
+            layers += [MemberLinear(n_members, n_in, n_out)]
+        self.layers = nn.Sequential(*layers)
+        has_kernel_machine = n_members > 1 and n_landmarks > 0
+        self.standard = StandardColumns(categories) if has_kernel_machine else None
+        self.kernel_machine = (
+            KernelMachine(self.standard.n_out, n_landmarks, n_members)
+            if self.standard is not None
+            else None
+        )
+        # of the mean logit of the perceptrons, and of the score of the kernel machine
+        self.register_buffer("shares", torch.tensor([1.0, 0.0]))
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
-        """Learn means, deviations, bins and landmarks, and initialise the kernel machine.
+        """Learn what the columns are like and, if ``y`` has folds, solve the kernel machine.
 
-        Bins are learnt from at most 100,000 evenly spaced rows. Landmarks are drawn with
-        torch's generator.
+        To be called once, before training. Statistics are learnt from at most 100,000 evenly
+        spaced rows, the kernel machine from at most 20,000 rows, half of them positives if there
+        are enough. Those rows, and the landmarks, are drawn with torch's generator.
 
         Parameters
         ----------
         X : Tensor of shape (n, n_features)
+            Numbers and codes of categories; NaN for gaps.
         y : Tensor of shape (n,)
             Targets, 0 or 1. Weights that they have count in all that is learnt.
         """
-        weights = weights_of(y)
-        self.standardise.fit_statistics(X, weights)
-        if self.encode is not None:
-            step = -(-len(X) // _QUANTILE_ROWS)
-            self.encode.fit_statistics(X[::step], None if weights is None else weights[::step])
-        if self.kernel_machine is not None:
-            landmarks = X[draw_by_class(y, len(self.kernel_machine.landmarks), weights)]
-            n_varying = int(self.standardise.scale.isfinite().sum())
-            self.kernel_machine.fit_statistics(self._standardised(landmarks), n_varying)
-            # weighed by the ridge regression, so not in the draw
-            rows = draw_by_class(y, _RIDGE_ROWS)
-            y = rows_of(y, rows).to(self.features.device)
-            self.kernel_machine.start_from_ridge(
-                self._standardised(X[rows]), y.as_subclass(Tensor), weights_of(y)
-            )
+        weights, folds = weights_of(y), folds_of(y)
+        step = -(-len(X) // _STATISTICS_ROWS)
+        some = self._on_device(X[::step])
+        of_some = None if weights is None else self._on_device(weights[::step])
+        for columns in (self.columns, self.first, self.standard):
+            if isinstance(columns, ColumnLayer | StandardColumns):
+                columns.fit_statistics(some, of_some)
+        self.shares.copy_(torch.tensor([1.0, 0.0]))
+        if self.kernel_machine is None or self.standard is None or folds is None:
+            return
+        # weighed by the regression, so not in the draw
+        rows = draw_by_class(y.as_subclass(Tensor), _KERNEL_ROWS)
+        few = rows_of(y, rows)
+        landmarks = draw_by_class(
+            few.as_subclass(Tensor), len(self.kernel_machine.landmarks), weights_of(few)
+        )
+        weights = weights_of(few)
+        self.kernel_machine.fit(
+            self.standard(self._on_device(X[rows])),
+            self._on_device(few.as_subclass(Tensor)),
+            self._on_device(folds[rows]),
+            self._on_device(landmarks),
+            None if weights is None else self._on_device(weights),
+        )
 
-    def _standardised(self, X: Tensor) -> Tensor:
+    def _on_device(self, values: Tensor) -> Tensor:
         # the data may be on another device than the module
-        return self.standardise(X.to(self.features.device))
+        return values.to(self.shares.device)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the logits of X.
+        """Return the logits of the perceptrons.
 
         Parameters
         ----------
@@ -192,16 +232,18 @@ class TabularMLP(nn.Module):
         -------
         Tensor of shape (n,) or, with several members, (n, n_members)
         """
-        Z = self.standardise(X)
-        logits = self.layers(self._inputs(X, Z)).squeeze(-1)
-        if self.n_members == 1:
-            return logits
-        if self.kernel_machine is not None:
-            logits = torch.cat([logits, self.kernel_machine(Z).unsqueeze(0)])
-        return logits.T
+        logits = self.layers(self._first(X)).squeeze(-1)
+        return logits[0] if self.n_members == 1 else logits.T
+
+    def _first(self, X: Tensor) -> Tensor:
+        """Return the first layer's output, of shape (n_members, n, n_out)."""
+        if isinstance(self.first, ColumnLayer):
+            return self.first(X)
+        Z = self.columns(X)
+        return self.first(Z.expand(self.n_members, *Z.shape))
 
     def embed(self, X: Tensor) -> Tensor:
-        """Return the inputs of the last layer of each member, concatenated.
+        """Return the inputs of the last layer of each perceptron, concatenated.
 
         Parameters
         ----------
@@ -210,49 +252,124 @@ class TabularMLP(nn.Module):
         Returns
         -------
         Tensor of shape (n, d)
-            The last hidden layer of each perceptron, then the features of the kernel machine.
         """
-        Z = self.standardise(X)
-        hidden = self.layers[:-1](self._inputs(X, Z))
-        if self.n_members == 1:
-            return hidden
-        hidden = hidden.transpose(0, 1).flatten(1)
-        if self.kernel_machine is None:
-            return hidden
-        return torch.cat([hidden, self.kernel_machine.embed(Z)], 1)
-
-    def _inputs(self, X: Tensor, Z: Tensor) -> Tensor:
-        """Return the perceptrons' inputs, from X and from Z, which is X standardised.
-
-        Their shape is (n_perceptrons, n, n_inputs) or, with one member, (n, n_inputs).
-        """
-        if self.n_members == 1 and self.encode is None:
-            return Z
-        columns = Z.T.unsqueeze(1)
-        if self.encode is not None:
-            # encode X, not Z: one far outlier would cost a standardised column its precision
-            columns = torch.cat([columns, self.encode(X).permute(1, 2, 0)], 1)
-        if self.n_members == 1:
-            return columns.flatten(0, 1).T
-        columns = columns.index_select(0, self.features.flatten())
-        n_members = len(self.features)
-        n_inputs = columns.shape[0] * columns.shape[1] // n_members
-        return columns.reshape(n_members, n_inputs, len(X)).transpose(1, 2)
+        return self.layers[:-1](self._first(X)).transpose(0, 1).flatten(1)
 
     def vote(self, logits: Tensor) -> Tensor:
-        """Return the members' joint score.
-
-        It is the logit of the perceptrons' mean probability or, with a kernel machine, the
-        weighted mean of that logit (1/3) and the kernel machine's (2/3).
+        """Return the mean of the perceptrons' logits, of shape (n,).
 
         Parameters
         ----------
         logits : Tensor of shape (n, n_members)
+        """
+        return logits.mean(1)
+
+    def decision_function(self, X: Tensor) -> Tensor:
+        """Return the joint score of perceptrons and kernel machine.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
 
         Returns
         -------
         Tensor of shape (n,)
         """
-        if self.kernel_machine is None:
-            return mean_probability_logit(logits)
-        return (mean_probability_logit(logits[:, :-1]) + 2 * logits[:, -1]) / 3
+        logits = self(X)
+        score = logits if self.n_members == 1 else self.vote(logits)
+        if self.kernel_machine is None or self.standard is None or not self.shares[1]:
+            return score
+        return self.shares[0] * score + self.shares[1] * self.kernel_machine(self.standard(X))
+
+    @torch.no_grad()
+    def out_of_bag(self, X: Tensor, folds: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return scores of training rows by what was trained without them.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+        folds : Tensor of shape (n,), int64
+            The member that was trained without the row.
+
+        Returns
+        -------
+        logits : Tensor of shape (n,)
+            Of that member, as it is now.
+        scores : Tensor of shape (n,) or None
+            Of the kernel machine, if it has a vote.
+        """
+        logits = self.out_of_bag_logits(X, folds)
+        if self.kernel_machine is None or self.standard is None or not self.kernel_machine.is_fitted:
+            return logits, None
+        scores = [
+            self.kernel_machine.out_of_bag(self.standard(some), of_some)
+            for some, of_some in zip(X.split(_CHUNK), folds.split(_CHUNK), strict=True)
+        ]
+        return logits, torch.cat(scores)
+
+    @torch.no_grad()
+    def out_of_bag_logits(self, X: Tensor, folds: Tensor) -> Tensor:
+        """Return the logit of each row by the member that was trained without it, of shape (n,)."""
+        table = self.first.table() if isinstance(self.first, ColumnLayer) else None
+        logits = X.new_empty(len(X))
+        for member in range(self.n_members):
+            part = None if table is None else self.first.part_of_member(table, member)
+            for rows in torch.nonzero(folds == member).squeeze(1).split(_CHUNK):
+                some = X[rows]
+                if part is None:
+                    units = self.first.of_member(self.columns(some), member)
+                else:
+                    units = self.first.of_member(some, member, part)
+                for layer in self.layers:
+                    is_linear = isinstance(layer, MemberLinear)
+                    units = layer.of_member(units, member) if is_linear else layer(units)
+                logits[rows] = units.squeeze(1)
+        return logits
+
+    @torch.no_grad()
+    def share_vote(
+        self, logits: Tensor, scores: Tensor, y: Tensor, weights: Tensor | None = None
+    ) -> None:
+        """Learn the shares of perceptrons and kernel machine in the joint score.
+
+        Both are divided by the standard deviation of their scores. The kernel machine's share is
+        the mean of 0, 1/4, 1/2, 3/4 and 1, weighted in proportion to exp(AUC / 0.003).
+
+        Parameters
+        ----------
+        logits, scores : Tensor of shape (n,)
+            Out of bag, see :meth:`out_of_bag`.
+        y : Tensor of shape (n,)
+            Targets, 0 or 1, both present.
+        weights : Tensor of shape (n,) or None, default=None
+            Weights of the examples; None for equal ones.
+        """
+        labels = y.cpu().numpy()
+        sample_weight = None if weights is None else weights.cpu().numpy()
+        units = [float(values.std(correction=0)) or 1.0 for values in (logits, scores)]
+        parts = [values.cpu().numpy() / unit for values, unit in zip((logits, scores), units)]
+        auc = np.array(
+            [
+                roc_auc_score(labels, (1 - t) * parts[0] + t * parts[1], sample_weight=sample_weight)
+                for t in _SHARES
+            ]
+        )
+        votes = np.exp((auc - auc.max()) / _TEMPERATURE)
+        share = float(votes @ _SHARES / votes.sum())
+        # a part of no weight is not worth the time that it takes in predictions
+        share = 0.0 if share < _LEAST_SHARE else share
+        self.shares.copy_(torch.tensor([(1 - share) / units[0], share / units[1]]))
+
+
+def _of_each_column(
+    name: str, sizes: Sequence[int] | None, n_features: int
+) -> tuple[int, ...]:
+    if sizes is None:
+        return (0,) * n_features
+    sizes = tuple(sizes)
+    if len(sizes) != n_features:
+        raise ValueError(
+            f"{name} must hold an int for each of the {n_features} columns, got {len(sizes)}."
+        )
+    check_ints(0, **{f"{name}[{j}]": size for j, size in enumerate(sizes)})
+    return tuple(map(int, sizes))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skdam._targets import weights_of
+from skdam._targets import are_plain
 from skdam.data.batches import scaled
 from skdam.losses.compositional import Phase
 from skdam.optim.pdsca import PDSCA
@@ -127,7 +127,7 @@ class Compiled:
         reason = None
         if fit_params:
             reason = f"fit has the arguments {', '.join(fit_params)} for the module"
-        elif weights_of(y) is not None:
+        elif not are_plain(y):
             reason = "examples have weights, which a compiled step does not take"
         elif not isinstance(X, Tensor):
             reason = f"a batch is a {type(X).__name__}, not a Tensor"

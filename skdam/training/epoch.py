@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from skdam._targets import Targets, weights_of
 from skdam.data.batches import keep_batch, whole_batches
-from skdam.data.examples import sample_weights_of
+from skdam.data.examples import has_plain_targets
 from skdam.data.memory import is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.training.observers import only_ours_sees_targets
@@ -88,8 +88,8 @@ def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any
     if net._resident_ is None or net._resident_[0] is not iterator:
         net._resident_ = (iterator, resident(iterator.dataset, device, net.data_on_device))
     batches = whole_batches(net._resident_[1], iterator.batch_sampler, device, one_by_one=observed)
-    is_weighted = sample_weights_of(net._resident_[1]) is not None
-    if observed or is_weighted or not only_ours_sees_targets(net):
+    is_plain = has_plain_targets(net._resident_[1])
+    if observed or not is_plain or not only_ours_sees_targets(net):
         yield from batches
         return
     # the sampler puts as many positives first in each batch

@@ -1,0 +1,360 @@
+"""Columns of a table, with gaps and categories, as inputs of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from skdam.networks.encoding import Standardiser, quantiles
+
+_LEAST_COUNT = 3
+_MOST_ONE_HOT = 16
+_CLIP = 3.0
+_GAIN = 1.5
+
+
+class ColumnNodes(nn.Module):
+    """The nodes of each column, between which a function of the column is linear.
+
+    The nodes of a number are its quantiles or, where it has few distinct values, those values.
+    The nodes of a category are the categories that occur, the frequent ones first; the last node
+    is for those that are rare or were never seen.
+
+    Parameters
+    ----------
+    n_nodes : sequence of int
+        Nodes of each column, >= 2; a column may use fewer.
+    n_categories : sequence of int
+        Categories of each column, 0 for a number. A category is a code below that.
+    n_quantiles : int
+        Nodes of a number that has more distinct values than nodes, >= 2.
+    """
+
+    nodes: Tensor
+    slope: Tensor
+    is_ordered: Tensor
+    node_of_code: Tensor
+
+    def __init__(
+        self, n_nodes: Sequence[int], n_categories: Sequence[int], n_quantiles: int
+    ) -> None:
+        super().__init__()
+        self._n_nodes = tuple(n_nodes)
+        self._n_quantiles = n_quantiles
+        self._numbers = [j for j, size in enumerate(n_categories) if not size]
+        self._categories = [j for j, size in enumerate(n_categories) if size]
+        most = max((self._n_nodes[j] for j in self._numbers), default=2)
+        codes = torch.tensor([0, *(n_categories[j] for j in self._categories)]).cumsum(0)
+        self._first_code = codes[:-1]
+        n_numbers = len(self._numbers)
+        self.register_buffer("nodes", torch.full((n_numbers, most), math.inf))
+        self.register_buffer("slope", torch.zeros(n_numbers, most))
+        self.register_buffer("is_ordered", torch.zeros(len(self._n_nodes), dtype=torch.bool))
+        self.register_buffer("node_of_code", torch.zeros(int(codes[-1]), dtype=torch.int64))
+
+    @torch.no_grad()
+    def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
+        """Learn the nodes of each column.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+            Numbers and codes of categories; NaN for gaps.
+        weights : Tensor of shape (n,) or None, default=None
+            Weights of the examples; None for equal ones.
+        """
+        self.nodes.fill_(math.inf)
+        self.slope.zero_()
+        self.is_ordered.zero_()
+        for row, column in enumerate(self._numbers):
+            present = ~X[:, column].isnan()
+            values = X[present, column].double()
+            if not len(values):
+                continue
+            nodes = values.unique()
+            if len(nodes) > self._n_nodes[column]:
+                levels = torch.linspace(0, 1, self._n_quantiles, dtype=torch.float64)
+                shares = None if weights is None else weights[present]
+                # quantiles that occur as values: codes and counts have no values in between
+                nodes = quantiles(values, levels.to(values.device), shares).unique()
+                self.is_ordered[column] = True
+            self.nodes[row, : len(nodes)] = nodes
+            largest = torch.finfo(self.slope.dtype).max
+            self.slope[row, : len(nodes) - 1] = (1 / nodes.diff()).clamp(max=largest)
+        if weights is None:
+            weights = torch.ones(len(X), device=X.device)
+        ends = [*self._first_code.tolist()[1:], len(self.node_of_code)]
+        for column, start, end in zip(
+            self._categories, self._first_code.tolist(), ends, strict=True
+        ):
+            codes = X[:, column]
+            present = ~codes.isnan()
+            codes, shares = codes[present].long(), weights[present].double()
+            counts = torch.bincount(codes, minlength=end - start)
+            order = torch.bincount(codes, shares, minlength=end - start).argsort(
+                descending=True, stable=True
+            )
+            rare = self._n_nodes[column] - 1
+            node = torch.full_like(order, rare)
+            node[order[:rare]] = torch.arange(min(rare, len(order)), device=order.device)
+            node[counts < _LEAST_COUNT] = rare
+            self.node_of_code[start:end] = node
+
+    def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return between which nodes the values lie.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+
+        Returns
+        -------
+        node : Tensor of shape (n, n_features), int64
+            The node at or below the value, the first for a value below all; 0 for a gap.
+        fraction : Tensor of shape (n, n_features)
+            The position between that node and the next, in [0, 1].
+        """
+        if not self._categories:
+            node, fraction = self._between(X.T.contiguous())
+            return node.T, fraction.T
+        node = X.new_empty(X.shape, dtype=torch.int64)
+        fraction = torch.zeros_like(X)
+        if self._numbers:
+            below, part = self._between(X[:, self._numbers].T.contiguous())
+            node[:, self._numbers], fraction[:, self._numbers] = below.T, part.T
+        codes = X[:, self._categories].nan_to_num_(0).long()
+        node[:, self._categories] = self.node_of_code[codes + self._first_code.to(codes.device)]
+        return node, fraction
+
+    def _between(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        # columns are rows here: that is what searchsorted takes
+        last = self.nodes.shape[1] - 1
+        node = torch.searchsorted(self.nodes, columns, right=True).sub_(1).clamp_(0, last)
+        distance = columns - self.nodes.gather(1, node)
+        fraction = distance.mul_(self.slope.gather(1, node)).nan_to_num_(0).clamp_(0, 1)
+        # NaN is sorted behind all nodes
+        return node.masked_fill_(columns.isnan(), 0), fraction
+
+
+class ColumnLayer(nn.Module):
+    r"""First layer of an ensemble: a sum of functions, one for each column and unit.
+
+    A member turns a column into an embedding of a few numbers, and sums linear functions of all
+    embeddings,
+
+    .. math:: h = b + \sum_j W_j e_j(x_j) .
+
+    The embedding :math:`e_j` of a number is continuous and linear between the nodes of the column
+    [1]_. A category has a vector for each node, and a gap has one of its own. As all of this is
+    linear in the vectors of the nodes, their products with :math:`W_j` are computed once for a
+    batch, and a row is a weighted sum of two rows of that table for each column.
+
+    Parameters
+    ----------
+    n_nodes, n_categories : sequence of int
+        As in :class:`ColumnNodes`.
+    n_quantiles : int
+        As in :class:`ColumnNodes`.
+    n_members : int
+    n_out : int
+        Units of each member.
+    n_embedding : int
+        Numbers of the embedding of a column, >= 1.
+
+    References
+    ----------
+    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
+       Tabular Deep Learning", NeurIPS 2022, arXiv:2203.05556, section 3.2.
+    """
+
+    def __init__(
+        self,
+        n_nodes: Sequence[int],
+        n_categories: Sequence[int],
+        n_quantiles: int,
+        n_members: int,
+        n_out: int,
+        n_embedding: int,
+    ) -> None:
+        super().__init__()
+        n_features = len(n_nodes)
+        self.nodes = ColumnNodes(n_nodes, n_categories, n_quantiles)
+        self._shape = (n_members, n_out)
+        # columns with as many nodes are computed together
+        self._columns = [
+            torch.tensor([j for j, other in enumerate(n_nodes) if other == size])
+            for size in sorted(set(n_nodes))
+        ]
+        sizes = sorted(set(n_nodes))
+        self.vectors = nn.ParameterList(
+            torch.empty(len(columns), size, n_members, n_embedding).uniform_(-1, 1)
+            for columns, size in zip(self._columns, sizes, strict=True)
+        )
+        self.gap = nn.Parameter(torch.empty(n_features, n_members, n_embedding).uniform_(-1, 1))
+        bound = _GAIN / math.sqrt(n_features * n_embedding)
+        shape = (n_features, n_members, n_embedding, n_out)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_members * n_out).uniform_(-bound, bound))
+        first, row = torch.empty(n_features, dtype=torch.int64), 0
+        for columns, size in zip(self._columns, sizes, strict=True):
+            first[columns] = row + size * torch.arange(len(columns))
+            row += size * len(columns)
+        self._first_row = first
+        self._first_gap = row
+
+    @torch.no_grad()
+    def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
+        """Learn the nodes, and scale the initial vectors of ordered ones.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+        weights : Tensor of shape (n,) or None, default=None
+        """
+        self.nodes.fit_statistics(X, weights)
+        for columns, vectors in zip(self._columns, self.vectors, strict=True):
+            is_ordered = self.nodes.is_ordered[columns.to(vectors.device)]
+            # increments: their sum over the quantiles has the variance of a vector
+            vectors[is_ordered, 1:] *= math.sqrt(3 / self.nodes._n_quantiles)
+
+    def table(self) -> Tensor:
+        """Return what each node, and then each gap, adds to the units.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_members * n_out)
+        """
+        parts = []
+        for columns, vectors in zip(self._columns, self.vectors, strict=True):
+            on_device = columns.to(vectors.device)
+            is_ordered = self.nodes.is_ordered[on_device]
+            # neighbouring quantiles are alike, so training moves increments
+            values = torch.where(is_ordered[:, None, None, None], vectors.cumsum(1), vectors)
+            weight = self.weight if len(self._columns) == 1 else self.weight[on_device]
+            parts.append(torch.einsum("crme,cmeh->crmh", values, weight).flatten(0, 1).flatten(1))
+        parts.append(torch.einsum("cme,cmeh->cmh", self.gap, self.weight).flatten(1))
+        return torch.cat(parts)
+
+    def rows(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which rows of the table each example sums, and their weights.
+
+        Returns
+        -------
+        index : Tensor of shape (n, 2 * n_features), int64
+        weights : Tensor of shape (n, 2 * n_features)
+        """
+        node, fraction = self.nodes(X)
+        first = self._first_row.to(X.device)
+        lower = node + first
+        of_gaps = self._first_gap + torch.arange(X.shape[1], device=X.device)
+        lower = torch.where(X.isnan(), of_gaps, lower)
+        # the fraction is 0 where there is no next node
+        upper = torch.where(fraction > 0, lower + 1, lower)
+        return torch.cat([lower, upper], 1), torch.cat([1 - fraction, fraction], 1)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the units of all members.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+
+        Returns
+        -------
+        Tensor of shape (n_members, n, n_out)
+        """
+        n_members, n_out = self._shape
+        index, weights = self.rows(X)
+        units = embedding_bag(index, self.table(), per_sample_weights=weights, mode="sum")
+        return (units + self.bias).view(len(X), n_members, n_out).transpose(0, 1)
+
+    def part_of_member(self, table: Tensor, member: int) -> Tensor:
+        """Return what the table holds for one member, of shape (n_rows, n_out)."""
+        n_out = self._shape[1]
+        return table[:, member * n_out : (member + 1) * n_out].contiguous()
+
+    def of_member(self, X: Tensor, member: int, part: Tensor) -> Tensor:
+        """Return the units of one member, of shape (n, n_out), from its part of the table."""
+        index, weights = self.rows(X)
+        units = embedding_bag(index, part, per_sample_weights=weights, mode="sum")
+        return units + self.bias.view(self._shape)[member]
+
+
+class StandardColumns(nn.Module):
+    """Columns as numbers of mean 0 and variance 1, clipped to [-3, 3].
+
+    A gap in a number becomes its mean, and has a column of its own that tells it. A category
+    becomes a column for each of its 16 most frequent values. Columns that are constant in the
+    training data are 0.
+
+    Parameters
+    ----------
+    n_categories : sequence of int
+        Categories of each column, 0 for a number.
+
+    Attributes
+    ----------
+    n_out : int
+        Columns of the output.
+    """
+
+    mean: Tensor
+    frequent: Tensor
+
+    def __init__(self, n_categories: Sequence[int]) -> None:
+        super().__init__()
+        self._numbers = [j for j, size in enumerate(n_categories) if not size]
+        sizes = {j: min(size, _MOST_ONE_HOT) for j, size in enumerate(n_categories) if size}
+        self._column_of_code = [j for j, size in sizes.items() for _ in range(size)]
+        self._sizes = sizes
+        self.n_out = 2 * len(self._numbers) + len(self._column_of_code)
+        self.register_buffer("mean", torch.zeros(len(self._numbers)))
+        self.register_buffer("frequent", torch.zeros(len(self._column_of_code)))
+        self.standardise = Standardiser(self.n_out)
+
+    @torch.no_grad()
+    def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
+        """Learn means, deviations and the frequent categories.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+        weights : Tensor of shape (n,) or None, default=None
+        """
+        shares = torch.ones(len(X), device=X.device) if weights is None else weights
+        for i, column in enumerate(self._numbers):
+            present = ~X[:, column].isnan()
+            values, share = X[present, column].double(), shares[present].double()
+            self.mean[i] = (share @ values / share.sum()) if len(values) else 0.0
+        start = 0
+        for column, size in self._sizes.items():
+            present = ~X[:, column].isnan()
+            counts = torch.bincount(
+                X[present, column].long(), shares[present].double(), minlength=size
+            )
+            most = counts.argsort(descending=True, stable=True)[:size]
+            self.frequent[start : start + size] = most.to(self.frequent)
+            start += size
+        self.standardise.fit_statistics(self._expanded(X), weights)
+
+    @property
+    def n_varying(self) -> int:
+        """Columns of the output that are not constant."""
+        return int(self.standardise.scale.isfinite().sum())
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the columns of X, of shape (n, n_out)."""
+        return self.standardise(self._expanded(X)).clamp(-_CLIP, _CLIP)
+
+    def _expanded(self, X: Tensor) -> Tensor:
+        numbers = X if len(self._numbers) == X.shape[1] else X[:, self._numbers]
+        gap = numbers.isnan()
+        parts = [torch.where(gap, self.mean, numbers), gap.to(X.dtype)]
+        if self._column_of_code:
+            parts.append((X[:, self._column_of_code] == self.frequent).to(X.dtype))
+        return torch.cat(parts, 1)
+

@@ -1,0 +1,96 @@
+"""Out-of-bag scores: each training row by the member that never sees it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from skorch.callbacks import Callback
+from torch import Tensor
+from torch.utils.data import Subset
+
+from skdam._targets import folds_of, rows_of, weights_of
+
+_ROWS = 20_000
+_BATCHES_A_CHECK = 25
+_GROWTH = 0.1
+
+
+class OutOfBagScoring(Callback):
+    """Record the ROC AUC of the out-of-bag logits as ``oob_roc_auc`` in the history.
+
+    At the end of the first epoch that is 25 batches and a tenth of all batches so far after the
+    last score, and of the last epoch; NaN in others. Of large data, a sample of at most 20,000 rows
+    is scored, half of them positives if there are enough.
+    """
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        self._sample_ = sampled(X, net.random_state)
+        self._first_ = len(net.history)
+        self._n_scored_ = 0
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        rows = net.history[self._first_ :]
+        n_batches = sum(row["train_batch_count"] for row in rows)
+        pause = max(_BATCHES_A_CHECK, _GROWTH * self._n_scored_)
+        auc = math.nan
+        if n_batches - self._n_scored_ >= pause or len(net.history) >= net.last_epoch_:
+            self._n_scored_ = n_batches
+            auc = self._score(net)
+        net.history.record("oob_roc_auc", auc)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        del self._sample_
+
+    def _score(self, net: Any) -> float:
+        X, y = self._sample_
+        net._set_training(False)
+        device = next(net.module_.parameters()).device
+        logits = net.module_.out_of_bag_logits(X.to(device), folds_of(y).to(device))
+        weights = weights_of(y)
+        return float(
+            roc_auc_score(
+                y.as_subclass(Tensor).numpy(),
+                logits.cpu().numpy(),
+                sample_weight=None if weights is None else weights.numpy(),
+            )
+        )
+
+
+def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
+    """Return the rows of data in memory, at most 20,000, half of them positives if possible.
+
+    Parameters
+    ----------
+    dataset : InMemoryDataset or Subset of one
+    seed : int or None
+        Of the draw.
+
+    Returns
+    -------
+    X : Tensor of shape (n, n_features)
+    y : Targets of shape (n,)
+    """
+    rows = None
+    while isinstance(dataset, Subset):
+        indices = torch.as_tensor(dataset.indices)
+        rows = indices if rows is None else indices[rows]
+        dataset = dataset.dataset
+    X, y = dataset.X, dataset.y
+    labels = (y if rows is None else y.as_subclass(Tensor)[rows]).cpu().numpy()
+    if len(labels) > _ROWS:
+        drawn = _drawn_by_class(labels, np.random.default_rng(seed))
+        rows = drawn if rows is None else rows[drawn]
+    if rows is None:
+        return X, y
+    return X[rows], rows_of(y, rows)
+
+
+def _drawn_by_class(labels: np.ndarray, rng: np.random.Generator) -> Tensor:
+    classes = [rng.permutation(np.flatnonzero(labels == label)) for label in (1, 0)]
+    n_positive = min(len(classes[0]), max(_ROWS // 2, _ROWS - len(classes[1])))
+    parts = [classes[0][:n_positive], classes[1][: _ROWS - n_positive]]
+    return torch.from_numpy(np.sort(np.concatenate(parts)))
