@@ -45,6 +45,7 @@ from skdam.estimator.parameters import (
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.estimator.validation import naming_validation_data, validation_data
 from skdam.estimator.weights import present_rows, with_weights
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
@@ -126,13 +127,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Members of the ensemble, >= 1, for a module class with a parameter of that name.
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
         :class:`~skdam.ResNet20` is a single network and has no such parameter.
-    early_stopping : bool, default=False
-        Whether to set aside a stratified part of the data for validation, stop when its ROC
-        AUC stalls, and keep the weights of the best epoch.
+    early_stopping : bool or "auto", default="auto"
+        Whether to stop when the ROC AUC of validation data stalls, and keep the weights of the
+        best epoch. True uses ``X_val`` of :meth:`fit` or, without it, a stratified part of the
+        data that is set aside. "auto" uses ``X_val`` or, without it, trains for all epochs.
+        False trains for all epochs, and ``X_val`` is only watched.
     validation_fraction : float, default=0.1
         Share of the data set aside, in (0, 1); at least one example of each class.
     n_iter_no_change : int, default=10
-        Epochs without an improvement of ``tol`` before training stops, >= 1.
+        Checks without an improvement of ``tol`` before training stops, >= 1. Every epoch is
+        checked if it has 25 batches or more. Shorter epochs are checked once 25 batches have
+        passed since the last check, and at the end; those between are not scored.
     tol : float, default=1e-4
         Smallest increase of the validation AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
@@ -187,7 +192,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         The decision threshold on the logits, which a ranking loss leaves undetermined: its
         probability is midway between the mean probabilities of the two classes in training.
     best_score_ : float
-        Validation ROC AUC of the best epoch, if ``early_stopping`` is on.
+        Validation ROC AUC of the best epoch, if training could stop early.
 
     Notes
     -----
@@ -248,7 +253,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         batch_size: int | Literal["auto"] = "auto",
         sampling_rate: float | Literal["auto"] = 0.5,
         n_members: int | None = None,
-        early_stopping: bool = False,
+        early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -300,6 +305,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         X: ArrayLike | Dataset[Any],
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | Dataset[Any] | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -320,6 +329,19 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             batch, the statistics of the default network, the decision threshold and the
             validation score, but not how often an example is drawn. Their scale has no effect.
             An example of weight 0 counts as absent.
+        X_val : array-like of shape (n_val, n_features) or (n_val, ...), or Dataset, optional
+            Validation data, like X and not trained on. Its ``valid_loss`` and ``valid_roc_auc``
+            are in ``history_``, and ``early_stopping`` says whether it stops training. In a
+            search such as :class:`~sklearn.model_selection.GridSearchCV`, scikit-learn cuts
+            an argument of ``fit`` to the training rows of X if it is as long as X. So there
+            X_val should have another length. No step of a Pipeline transforms it, unless the
+            Pipeline is told to by its ``transform_input``.
+        y_val : array-like of shape (n_val,), optional
+            Labels of X_val, of both classes. Those of a Dataset of pairs are read if it is
+            missing.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Weights >= 0 in the validation scores; equal by default. An example of weight 0
+            counts as absent.
 
         Returns
         -------
@@ -337,8 +359,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
             module, dataset = self._read(X, y, sample_weight, reset=previous is None)
+            given = self._read_validation(X_val, y_val, sample_weight_val)
             self._rng = _new_rng(self.random_state)
-            train, valid = self._split(dataset)
+            train, valid = self._split(dataset, given)
             net = self._make_net(module, len(train), valid)
             self._train(net, train, previous, restart=True)
         return self
@@ -624,10 +647,28 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with naming_columns(X):
             return validate_data(self, X, y, reset=reset, **check_options(X))
 
-    def _split(self, dataset: Any) -> tuple[Any, Any]:
-        """Return training and validation data; without early stopping, all data and None."""
-        if not self.early_stopping:
-            return dataset, None
+    def _read_validation(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:
+        """Return validation data as a dataset, after checking it against fit; None without X."""
+        if X is None:
+            for name, value in (("y_val", y), ("sample_weight_val", sample_weight)):
+                if value is not None:
+                    raise ValueError(f"{name} is given without X_val.")
+            return None
+        X = as_dataset(X)
+        if y is None and not isinstance(X, Dataset):
+            raise ValueError("X_val is given without y_val, its labels.")
+        # a Dataset may draw random numbers
+        with naming_validation_data(), forked_rng(resolve_device(self.device)):
+            dataset = self._read_new(X)
+            if isinstance(X, Dataset):
+                y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
+            return validation_data(dataset, y, sample_weight, self.classes_)
+
+    def _split(self, dataset: Any, given: Any) -> tuple[Any, Any]:
+        """Return training and validation data: the given ones, or parts, or all data and None."""
+        # "auto" stops by given data only
+        if given is not None or self.early_stopping in (False, "auto"):
+            return dataset, given
         train, valid = split_by_class(
             labels_of(dataset), self.validation_fraction, self.classes_, self._rng
         )
@@ -643,7 +684,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """Return a net with the parameters of the estimator, updated with ``changes``."""
         parameters = self.get_params(deep=False) | changes
         callbacks = list(self.callbacks or ())
-        if valid is not None:
+        if valid is not None and self.early_stopping:
             stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
             callbacks.append(("early_stopping", stop))
         if self.verbose > 1:

@@ -43,7 +43,7 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
     "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
     "n_members": [None, Interval(Integral, 1, None, closed="left")],
-    "early_stopping": ["boolean"],
+    "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
