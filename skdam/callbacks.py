@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
 from skorch.callbacks import Callback
+
+_BATCHES_A_CHECK = 25
 
 
 class StageSchedule(Callback):
@@ -36,12 +39,15 @@ class StageSchedule(Callback):
 class EarlyStoppingAUC(Callback):
     """Stop when the validation ROC AUC stalls, and keep the weights of the best epoch.
 
-    With ``strategy="two-stage"`` the first stage is ignored.
+    The ROC AUC is checked at the end of the first epoch that is 25 or more batches after the last
+    check, and at the end of the last epoch. So with 25 batches in an epoch or more, every epoch is
+    checked. An epoch without a check is not scored, and its validation scores in the history are
+    NaN. With ``strategy="two-stage"`` the checks of the first stage are ignored.
 
     Parameters
     ----------
     n_iter_no_change : int, default=10
-        Epochs without an improvement of ``tol`` before training stops.
+        Checks without an improvement of ``tol`` before training stops.
     tol : float, default=1e-4
         Smallest increase of the ROC AUC that counts as an improvement.
 
@@ -67,13 +73,22 @@ class EarlyStoppingAUC(Callback):
         self.best_epoch_ = 0
         self._n_stalled_ = 0
         self._best_state_: dict[str, Any] | None = None
+        self._n_checked_ = len(net.history)
+
+    def is_due(self, net: Any) -> bool:
+        """Return whether the epoch in which the net has just been trained is to be checked."""
+        batches = sum(row["train_batch_count"] for row in net.history[self._n_checked_ :])
+        return batches >= _BATCHES_A_CHECK or len(net.history) >= net.last_epoch_
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        if net.strategy == "two-stage" and net.optimizer_.pretraining:
-            return
         if "valid_roc_auc" not in net.history[-1]:
             raise ValueError("EarlyStoppingAUC needs validation data: set train_split of the net.")
         score = net.history[-1, "valid_roc_auc"]
+        if math.isnan(score):
+            return
+        self._n_checked_ = len(net.history)
+        if net.strategy == "two-stage" and net.optimizer_.pretraining:
+            return
         self._n_stalled_ = 0 if score >= self.best_score_ + self.tol else self._n_stalled_ + 1
         if score > self.best_score_:
             self.best_score_ = score
@@ -87,3 +102,12 @@ class EarlyStoppingAUC(Callback):
         if self._best_state_ is not None:
             net.load_training_state(self._best_state_)
             self._best_state_ = None
+
+
+def validation_is_due(net: Any) -> bool:
+    """Return whether the net is to be scored after the epoch in which it has just been trained.
+
+    It is, unless a callback that stops it checks some epochs only.
+    """
+    stops = [stop for _, stop in net.callbacks_ if isinstance(stop, EarlyStoppingAUC)]
+    return not stops or any(stop.is_due(net) for stop in stops)

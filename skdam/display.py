@@ -114,8 +114,10 @@ class TrainingHistoryDisplay:
                 axes.set_ylabel("ROC AUC")
             values = np.asarray(self.history[name], dtype=float)
             epochs = np.arange(1, len(values) + 1)
+            # a line would break at an epoch without a value
+            present = np.isfinite(values)
             options = {"color": f"C{number}", "label": _LABELS[name], **line_kwargs}
-            (self.lines_[name],) = axes.plot(epochs, values, **options)
+            (self.lines_[name],) = axes.plot(epochs[present], values[present], **options)
         self.ax_.set_xlabel("epoch")
         self.ax_.set_ylabel("loss")
         self.ax_.legend(handles=list(self.lines_.values()))

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from skorch.callbacks import EpochTimer
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -23,8 +24,8 @@ def test_early_stopping_restores_the_best_epoch(toy):
     callback = EarlyStoppingAUC(n_iter_no_change=3)
     net = fit(toy, callback, lr=0.5)
     aucs = net.history[:, "valid_roc_auc"]
-    assert callback.best_score_ == max(aucs)
-    assert callback.best_epoch_ == 1 + int(np.argmax(aucs))
+    assert callback.best_score_ == np.nanmax(aucs)
+    assert callback.best_epoch_ == 1 + int(np.nanargmax(aucs))
     steps = net.optimizer_.state_dict()["schedule"]["steps"]
     assert steps == 2 * callback.best_epoch_  # an epoch of 150 examples has two batches
 
@@ -34,6 +35,29 @@ def test_early_stopping_ignores_the_first_of_two_stages(toy):
     net = fit(toy, callback, strategy="two-stage", lr=0.5)
     assert callback.best_epoch_ > 15
     assert not net.optimizer_.pretraining
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "expected"),
+    [(50, [9, 10]), (20, [4, 8, 10]), (6, range(1, 11))],  # 3, 8 and 25 batches an epoch
+)
+def test_an_epoch_is_checked_25_batches_after_the_last_check_and_at_the_end(
+    toy, batch_size, expected
+):
+    callback = EarlyStoppingAUC(100)
+    net = fit(toy, callback, batch_size=batch_size, max_epochs=10)
+    for name in ("valid_roc_auc", "valid_loss"):
+        checked = 1 + np.flatnonzero(np.isfinite(net.history[:, name]))
+        np.testing.assert_array_equal(checked, expected)
+    best = [row["epoch"] for row in net.history if row["valid_roc_auc_best"]]
+    assert best[-1] == callback.best_epoch_
+    net.partial_fit(*toy, epochs=2)
+    assert np.isfinite(net.history[-1, "valid_roc_auc"])
+
+
+def test_every_epoch_is_scored_without_early_stopping(toy):
+    net = fit(toy, EpochTimer(), max_epochs=4)
+    assert np.isfinite(net.history[:, "valid_roc_auc"]).all()
 
 
 def test_early_stopping_without_validation_data_is_an_error(toy):

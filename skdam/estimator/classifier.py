@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
@@ -21,6 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
+from skdam._threads import n_threads, threads, work_of
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import ExampleDataset, labels_of
@@ -45,6 +47,7 @@ from skdam.estimator.parameters import (
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.estimator.validation import naming_validation_data, validation_data
 from skdam.estimator.weights import present_rows, with_weights
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
@@ -126,13 +129,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Members of the ensemble, >= 1, for a module class with a parameter of that name.
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
         :class:`~skdam.ResNet20` is a single network and has no such parameter.
-    early_stopping : bool, default=False
-        Whether to set aside a stratified part of the data for validation, stop when its ROC
-        AUC stalls, and keep the weights of the best epoch.
+    early_stopping : bool or "auto", default="auto"
+        Whether to stop when the ROC AUC of validation data stalls, and keep the weights of the
+        best epoch. True uses ``X_val`` of :meth:`fit` or, without it, a stratified part of the
+        data that is set aside. "auto" uses ``X_val`` or, without it, trains for all epochs.
+        False trains for all epochs, and ``X_val`` is only watched.
     validation_fraction : float, default=0.1
         Share of the data set aside, in (0, 1); at least one example of each class.
     n_iter_no_change : int, default=10
-        Epochs without an improvement of ``tol`` before training stops, >= 1.
+        Checks without an improvement of ``tol`` before training stops, >= 1. Every epoch is
+        checked if it has 25 batches or more. Shorter epochs are checked once 25 batches have
+        passed since the last check, and at the end; those between are not scored.
     tol : float, default=1e-4
         Smallest increase of the validation AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
@@ -155,6 +162,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     data_on_device : bool or "auto", default="auto"
         Whether training data in memory is copied to the device as a whole instead of batch by
         batch. "auto" does so on CUDA if the data takes at most half of the free memory.
+    n_jobs : int or None, default=None
+        Threads of torch on the CPU in ``fit`` and in prediction, >= 1, or -1 for as many as torch
+        has. None takes one and, for each further 2**28 in the product of ``batch_size`` and the
+        number of parameters of the network, one more: with less work, threads wait for each other,
+        for long where cores are busy. It is never more than ``torch.get_num_threads()``, which
+        joblib lowers in its workers. The number is one for the whole process and is put back
+        at the end, so fits in threads of one process share it. On CUDA it has no effect.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with the same number of threads.
@@ -187,7 +201,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         The decision threshold on the logits, which a ranking loss leaves undetermined: its
         probability is midway between the mean probabilities of the two classes in training.
     best_score_ : float
-        Validation ROC AUC of the best epoch, if ``early_stopping`` is on.
+        Validation ROC AUC of the best epoch, if training could stop early.
 
     Notes
     -----
@@ -248,7 +262,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         batch_size: int | Literal["auto"] = "auto",
         sampling_rate: float | Literal["auto"] = 0.5,
         n_members: int | None = None,
-        early_stopping: bool = False,
+        early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -258,6 +272,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         compile: bool = False,
         precision: Precision = "float32",
         data_on_device: bool | Literal["auto"] = "auto",
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **prefixed: Any,
@@ -291,6 +306,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.compile = compile
         self.precision = precision
         self.data_on_device = data_on_device
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
         self._store_prefixed(prefixed)
@@ -300,6 +316,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         X: ArrayLike | Dataset[Any],
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | Dataset[Any] | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -320,6 +340,19 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             batch, the statistics of the default network, the decision threshold and the
             validation score, but not how often an example is drawn. Their scale has no effect.
             An example of weight 0 counts as absent.
+        X_val : array-like of shape (n_val, n_features) or (n_val, ...), or Dataset, optional
+            Validation data, like X and not trained on. Its ``valid_loss`` and ``valid_roc_auc``
+            are in ``history_``, and ``early_stopping`` says whether it stops training. In a
+            search such as :class:`~sklearn.model_selection.GridSearchCV`, scikit-learn cuts
+            an argument of ``fit`` to the training rows of X if it is as long as X. So there
+            X_val should have another length. No step of a Pipeline transforms it, unless the
+            Pipeline is told to by its ``transform_input``.
+        y_val : array-like of shape (n_val,), optional
+            Labels of X_val, of both classes. Those of a Dataset of pairs are read if it is
+            missing.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Weights >= 0 in the validation scores; equal by default. An example of weight 0
+            counts as absent.
 
         Returns
         -------
@@ -337,8 +370,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
             module, dataset = self._read(X, y, sample_weight, reset=previous is None)
+            given = self._read_validation(X_val, y_val, sample_weight_val)
             self._rng = _new_rng(self.random_state)
-            train, valid = self._split(dataset)
+            train, valid = self._split(dataset, given)
             net = self._make_net(module, len(train), valid)
             self._train(net, train, previous, restart=True)
         return self
@@ -410,7 +444,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             Before :meth:`fit`; this is a ValueError too.
         """
         dataset = self._read_new(X)
-        return Decision(self.offset_).scores(self.net_.decision_function(dataset))
+        with self._threads(self.net_):
+            return Decision(self.offset_).scores(self.net_.decision_function(dataset))
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the sigmoid of :meth:`decision_function` as class probabilities.
@@ -533,7 +568,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         (5, 16)
         """
         dataset = self._read_new(X)
-        return self.net_.embed(dataset)
+        with self._threads(self.net_):
+            return self.net_.embed(dataset)
 
     def __getstate__(self) -> dict[str, Any]:
         # the fitted state of callbacks may be on a device, or refer to the optimizer
@@ -624,10 +660,28 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with naming_columns(X):
             return validate_data(self, X, y, reset=reset, **check_options(X))
 
-    def _split(self, dataset: Any) -> tuple[Any, Any]:
-        """Return training and validation data; without early stopping, all data and None."""
-        if not self.early_stopping:
-            return dataset, None
+    def _read_validation(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:
+        """Return validation data as a dataset, after checking it against fit; None without X."""
+        if X is None:
+            for name, value in (("y_val", y), ("sample_weight_val", sample_weight)):
+                if value is not None:
+                    raise ValueError(f"{name} is given without X_val.")
+            return None
+        X = as_dataset(X)
+        if y is None and not isinstance(X, Dataset):
+            raise ValueError("X_val is given without y_val, its labels.")
+        # a Dataset may draw random numbers
+        with naming_validation_data(), forked_rng(resolve_device(self.device)):
+            dataset = self._read_new(X)
+            if isinstance(X, Dataset):
+                y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
+            return validation_data(dataset, y, sample_weight, self.classes_)
+
+    def _split(self, dataset: Any, given: Any) -> tuple[Any, Any]:
+        """Return training and validation data: the given ones, or parts, or all data and None."""
+        # "auto" stops by given data only
+        if given is not None or self.early_stopping in (False, "auto"):
+            return dataset, given
         train, valid = split_by_class(
             labels_of(dataset), self.validation_fraction, self.classes_, self._rng
         )
@@ -643,7 +697,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """Return a net with the parameters of the estimator, updated with ``changes``."""
         parameters = self.get_params(deep=False) | changes
         callbacks = list(self.callbacks or ())
-        if valid is not None:
+        if valid is not None and self.early_stopping:
             stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
             callbacks.append(("early_stopping", stop))
         if self.verbose > 1:
@@ -669,14 +723,15 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
             check_callback_names(self.get_params(deep=False), net)
-            if previous is not None:
-                net.continue_from(previous, restart=restart)
-            elif hasattr(net.module_, "fit_statistics"):
-                # the default network does not write to its input
-                sample = sample_for_statistics(dataset, copy=self.module is not None)
-                net.module_.fit_statistics(*sample)
-            net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-            decision = Decision.learn(net.decision_function, dataset)
+            with self._threads(net):
+                if previous is not None:
+                    net.continue_from(previous, restart=restart)
+                elif hasattr(net.module_, "fit_statistics"):
+                    # the default network does not write to its input
+                    sample = sample_for_statistics(dataset, copy=self.module is not None)
+                    net.module_.fit_statistics(*sample)
+                net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
+                decision = Decision.learn(net.decision_function, dataset)
         net.train_split = None  # drops the validation data
         self.net_ = net
         self.offset_ = decision.offset
@@ -686,6 +741,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
             self.best_score_ = float(stop.best_score_)
+
+    def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
+        """Return a context in which torch computes with as many threads as ``n_jobs`` says.
+
+        Without a number the work of a training batch decides, in prediction too, so that
+        validation scores of training are those of prediction.
+        """
+        if torch.device(net.device).type != "cpu":
+            return nullcontext()
+        work = work_of(net.module_, net.batch_size, self._input_spec.shape)
+        return threads(n_threads(self.n_jobs, work))
 
 
 # scikit-learn takes every name in the signature for a parameter, and "prefixed" is none

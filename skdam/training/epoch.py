@@ -141,9 +141,18 @@ class ValidationScores:
             torch.cat(self._scores).numpy(),
             sample_weight=torch.cat(weights).numpy() if weights else None,
         )
-        earlier = [row[name] for row in list(history)[:-1] if name in row]
+        # NaN stands for an epoch without validation
+        earlier = (row.get(name, math.nan) for row in list(history)[:-1])
+        best = max((score for score in earlier if not math.isnan(score)), default=-math.inf)
         history.record(name, float(auc))
-        history.record(f"{name}_best", bool(auc > max(earlier, default=-math.inf)))
+        history.record(f"{name}_best", bool(auc > best))
+
+    @staticmethod
+    def record_none(history: Any, prefix: str) -> None:
+        """Record NaN in the row of an epoch without validation, for callbacks that read scores."""
+        for name in (f"{prefix}_loss", f"{prefix}_roc_auc"):
+            history.record(name, math.nan)
+            history.record(f"{name}_best", False)
 
 
 class LossLog:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
 from skdam._device import forked_rng, present_device
-from skdam.callbacks import StageSchedule
+from skdam.callbacks import StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
@@ -113,6 +113,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     ----------
     sampler_ : StratifiedBatchSampler
         The sampler of the last fit.
+    last_epoch_ : int
+        The number of the epoch with which the last training ends, if nothing stops it.
     classes_ : ndarray
         [0, 1], for scikit-learn's scorers.
     gradients_ : object
@@ -262,10 +264,19 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._set_training(False)
         check_module(self.module_, self.infer, some)
 
+    def fit_loop(
+        self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
+    ) -> CompositionalAUCNet:
+        self.last_epoch_ = len(self.history) + (self.max_epochs if epochs is None else epochs)
+        return super().fit_loop(X, y, epochs=epochs, **fit_params)
+
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
         if iterator is None:
+            return
+        if not training and not validation_is_due(self):
+            ValidationScores.record_none(self.history, prefix)
             return
         if not training:
             scores = ValidationScores(self, step_fn)

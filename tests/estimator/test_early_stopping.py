@@ -8,16 +8,13 @@ from skdam.data.examples import labels_of
 
 
 def test_early_stopping_keeps_the_best_weights(toy, make):
-    clf = make(
-        early_stopping=True, max_epochs=100, n_iter_no_change=4, validation_fraction=0.3, lr=0.3
-    ).fit(*toy)
+    options = {"early_stopping": True, "validation_fraction": 0.3, "lr": 0.3, "batch_size": 5}
+    clf = make(max_epochs=100, n_iter_no_change=4, **options).fit(*toy)
     aucs = clf.history_["valid_roc_auc"]
-    best = int(np.argmax(aucs))
+    best = int(np.nanargmax(aucs))
     assert clf.best_score_ == aucs[best]
     assert clf.n_iter_ == len(aucs) < 100
-    short = make(
-        early_stopping=True, max_epochs=best + 1, validation_fraction=0.3, lr=0.3, milestones=()
-    )
+    short = make(max_epochs=best + 1, milestones=(), **options)
     assert best + 1 < 50  # before the first milestone, so that the shorter run is the same
     short.fit(*toy)
     np.testing.assert_array_equal(short.decision_function(toy[0]), clf.decision_function(toy[0]))
@@ -25,7 +22,9 @@ def test_early_stopping_keeps_the_best_weights(toy, make):
 
 def test_early_stopping_counts_only_improvements_of_tol(toy, make):
     options = {"early_stopping": True, "max_epochs": 60, "n_iter_no_change": 3, "lr": 0.3}
-    assert make(tol=0.9, **options).fit(*toy).n_iter_ == 4
+    assert make(tol=0.9, batch_size=6, **options).fit(*toy).n_iter_ == 4
+    # an epoch has three batches, so that every ninth is checked
+    assert make(tol=0.9, batch_size=60, **options).fit(*toy).n_iter_ == 36
 
 
 def test_early_stopping_validates_on_a_stratified_share(toy, make):
