@@ -47,6 +47,20 @@ class PDSCA(torch.optim.Optimizer):
     minibatch, ``w`` stays aside while the network holds ``u``, and the network that
     predicts is ``u`` (see :meth:`eval`); only gradients are clipped and averaged.
 
+    With ``adaptive`` the primal step is that of AdamW. When alternating, so is the
+    inner step, at its own rate :math:`\eta = \eta_0`, and both phases share the moments.
+    With :math:`g` the clipped gradient of the phase,
+
+    .. math::
+
+        m &\leftarrow (1 - \beta_1) m + \beta_1 g \qquad
+        s \leftarrow (1 - \beta_2) s + \beta_2 g^2 \\
+        v &\leftarrow v - \eta \left( \hat m / (\sqrt{\hat s} + \epsilon)
+            + \lambda_0 (v - v_{ref}) + \lambda_1 v \right)
+
+    where :math:`m` and :math:`s` start at 0, and a hat corrects the bias of that by the
+    number of steps that the parameter has taken. Inner points are averaged as above.
+
     Parameters
     ----------
     params : iterable of Tensor, of named Tensor, or of dict
@@ -82,11 +96,11 @@ class PDSCA(torch.optim.Optimizer):
         Whether to begin with the inner loss alone, in steps like the outer ones but
         without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage`.
     adaptive : bool, default=False
-        Adam-type steps: divide by the root of a bias-corrected moving average of
-        squared gradients, in the outer step and, when alternating, in the inner step
-        with an average of its own. Needs a smaller ``lr``, such as 1e-3.
+        Whether steps are those of AdamW, as above. They need a smaller ``lr``, such as
+        1e-3, and longer averages of gradients: ``betas=(1, 0.1)`` is usual for AdamW.
     beta2 : float, default=0.001
-        Weight in (0, 1] of the new value in the average of squared gradients.
+        :math:`\beta_2`, the weight in (0, 1] of the new value in the average of squared
+        gradients.
     eps : float, default=1e-8
         Added to the root, > 0.
 
@@ -367,6 +381,9 @@ class PDSCA(torch.optim.Optimizer):
                     f"has {name}={getattr(self, name)!r}."
                 )
         super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            if "step" in state:  # torch moves all of a state but this
+                state["step"] = state["step"].to(parameter.device)
         self.pretraining = schedule["pretraining"]
         self._steps = schedule["steps"]
         self._at_inner_point = schedule["at_inner_point"]

@@ -105,6 +105,75 @@ def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, ada
         torch.testing.assert_close(ours, twin, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("clip_value", [0.02, float("inf")])
+def test_adaptive_steps_are_those_of_adamw(network, batch, clip_value):
+    X, y = batch
+    plain, loss = copy.deepcopy(network), CompositionalAUCLoss().double()
+    optimizer = PDSCA(
+        network.parameters(), loss, lr=0.03, inner_lr=0.01, betas=(1, 0.1), weight_decay=0.2,
+        epoch_decay=0, clip_value=clip_value, adaptive=True, inner_steps=2, eps=1e-6,
+    )  # fmt: skip
+    dual = [p.detach().clone().requires_grad_() for p in (loss.a, loss.b)]
+    options = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.2}
+    weights = torch.optim.AdamW(plain.parameters(), **options)
+    others = torch.optim.AdamW(dual, lr=0.03, **options)
+    for t in range(12):
+        outer = t % 4 > 1
+        weights.param_groups[0]["lr"] = 0.03 if outer else 0.01
+        duals = {"outer.a": dual[0], "outer.b": dual[1], "outer.alpha": loss.alpha.clone()}
+        arguments = (plain(X), y, "outer" if outer else "inner")
+        weights.zero_grad()
+        others.zero_grad()
+        torch.func.functional_call(loss, duals, arguments).backward()
+        for one in (weights, others) if outer else (weights,):
+            torch.nn.utils.clip_grad_value_(one.param_groups[0]["params"], clip_value)
+            one.step()
+        take_step(network, loss, optimizer, X, y)
+        torch.testing.assert_close(flat(network.parameters()), flat(plain.parameters()))
+        torch.testing.assert_close(dual_state(loss)[:2], [p.detach() for p in dual])
+
+
+@pytest.mark.parametrize("parts", ["gradients", "parameters"])
+def test_adaptive_steps_of_tensors_that_lie_across_memory(parts):
+    """A fused kernel reads and writes memory in the order in which it lies."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(5, 3, 4, generator=generator, dtype=torch.float64)
+
+    def across(tensor):
+        return tensor.t().contiguous().t()
+
+    ends = []
+    for lay in (lambda tensor: tensor, across):
+        parameter = torch.nn.Parameter(values[0].clone())
+        if parts == "parameters":
+            parameter.data = lay(parameter.data)
+        loss = CompositionalAUCLoss().double()
+        optimizer = PDSCA([parameter], loss, lr=0.1, clip_value=float("inf"), adaptive=True)
+        for gradient in values[1:]:
+            parameter.grad = lay(gradient) if parts == "gradients" else gradient.clone()
+            optimizer.step()
+        ends.append(parameter.detach().contiguous())
+    torch.testing.assert_close(*ends, atol=1e-14, rtol=0)
+
+
+def test_the_count_of_adaptive_steps_keeps_its_digits():
+    network, loss = torch.nn.Linear(2, 1).bfloat16(), CompositionalAUCLoss()
+    optimizer = PDSCA(network.parameters(), loss, adaptive=True)
+    for _ in range(301):  # more than eight bits can count
+        network.weight.grad = torch.ones_like(network.weight)
+        optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.state[network.weight]["step"] == 301
+
+
+def test_inner_points_that_are_not_averaged_take_no_memory(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss, betas=(1, 0.5))
+    for _ in range(2):
+        take_step(network, loss, optimizer, *batch)
+    assert not any("inner_point" in state for state in optimizer.state.values())
+
+
 class Branches(torch.nn.Module):
     """Of three linear maps, each call takes the first and some of the others."""
 
@@ -381,11 +450,12 @@ def test_gradients_stay_as_they_were_unless_exact(network, batch):
         torch.testing.assert_close(flat(p.grad for p in network.parameters()), before)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_copies_and_pickles_go_on(network, batch, copier):
+def test_copies_and_pickles_go_on(network, batch, copier, adaptive):
     X, y = batch
     loss = CompositionalAUCLoss().double()
-    optimizer = PDSCA(network.parameters(), loss)
+    optimizer = PDSCA(network.parameters(), loss, adaptive=adaptive)
     for _ in range(3):
         take_step(network, loss, optimizer, X, y)
     sides = [(network, loss, optimizer), copier((network, loss, optimizer))]
@@ -700,10 +770,11 @@ def test_parameters_that_share_memory_go_on_sharing_it(batch):
     assert alone.weight.is_shared()
 
 
-def test_an_old_graph_is_refused_after_a_step(batch):
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_an_old_graph_is_refused_after_a_step(batch, adaptive):
     X, y = batch
     network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 1))
-    loss, optimizer = train_a_little(network, X, y)
+    loss, optimizer = train_a_little(network, X, y, adaptive=adaptive)
     value = loss(network(X.float()), y, phase="inner")
     value.backward(retain_graph=True)
     optimizer.step()
