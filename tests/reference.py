@@ -9,6 +9,7 @@ class ReferencePDSCA:
     def __init__(
         self, params, loss, *, lr, inner_lr, betas, weight_decay, epoch_decay, clip_value,
         variant="alternating", inner_steps=1, adaptive=False, beta2=1e-3, eps=1e-8,
+        averaging=None,
     ):  # fmt: skip
         self.w = list(params)
         self.loss = loss
@@ -22,6 +23,7 @@ class ReferencePDSCA:
         self.stage = {p: [] for p in self.v}
         self.u, self.z, self.kept = {}, {}, {}
         self.m, self.s, self.n = {}, {}, {}
+        self.averaging, self.average = averaging, {}
 
     @property
     def v(self):
@@ -45,6 +47,10 @@ class ReferencePDSCA:
             ascent = 2 * (margin + self.loss.b - self.loss.a - alpha)
             alpha.copy_(torch.clamp(alpha + min(self.eta1, 0.5) * ascent, min=0))
         self.t += 1
+        if self.averaging is not None:
+            old = min(self.averaging, 1 - 1 / (1 + self.t / 5))
+            for p in self.w:
+                self.average[p] = old * self.average.get(p, p) + (1 - old) * p
 
     def inner_step(self, p):
         gradient = torch.zeros_like(p)

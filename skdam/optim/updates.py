@@ -103,6 +103,12 @@ def take_outer_step(group: Group, variant: str, adaptive: bool) -> None:
             )
 
 
+def average_weights(group: Group, averaging: float, count: int) -> None:
+    """Move the averages of the weights after a step; ``count`` is 1 for the first."""
+    # a new average forgets the first steps soon
+    _average(group, "weight_average", group.parameters, max(1 - averaging, 1 / (1 + count / 5)))
+
+
 def _take_averaged_step(group: Group, variant: str) -> None:
     step = group.gradients()
     if variant == "alternating":

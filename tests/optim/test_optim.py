@@ -632,6 +632,10 @@ def test_a_state_of_another_variant_is_refused(network):
         ({"betas": 0.9}, "betas must"),
         ({"betas": (0.9, None)}, "betas must"),
         ({"beta2": None}, "beta2 must"),
+        ({"averaging": 1}, "averaging must be a number in"),
+        ({"averaging": 0.0}, "averaging must be a number in"),
+        ({"averaging": "long"}, "averaging must"),
+        ({"averaging": 0.9, "variant": "lookahead"}, "averaging=0.9 needs variant='alternating'"),
     ],
 )
 def test_arguments_are_checked(network, arguments, message):
@@ -711,8 +715,10 @@ def test_weights_loaded_in_eval_mode_are_where_training_goes_on(network, batch):
     torch.testing.assert_close(dict(network.state_dict()), loaded)
 
 
-def test_frozen_parameters_stay(network, batch):
-    loss, optimizer = lookahead(network, hypergradient="first-order")
+@pytest.mark.parametrize("averaging", [None, 0.9])
+def test_frozen_parameters_stay(network, batch, averaging):
+    options = {"variant": "alternating", "averaging": averaging} if averaging else {}
+    loss, optimizer = lookahead(network, **({"hypergradient": "first-order"} | options))
     for t in range(8):
         if t == 4:
             network[0].requires_grad_(False)
@@ -898,3 +904,137 @@ def test_parameters_of_an_inner_loss_are_left_alone(network, batch):
     for _ in range(6):
         take_step(network, loss, optimizer, *batch)
     assert inner_loss.exponent == 2
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("averaging", [0.5, 0.95])
+def test_the_average_of_weights_is_that_of_the_readable_twin(network, batch, averaging, adaptive):
+    options = {
+        "lr": 0.03, "inner_lr": 0.02, "betas": (0.8, 0.7), "weight_decay": 0.02,
+        "epoch_decay": 0.05, "clip_value": 0.5, "adaptive": adaptive, "averaging": averaging,
+    }  # fmt: skip
+    sides = [copy_with(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
+    (ours, _, optimizer), (twin, _, reference) = sides
+    for _ in range(40):
+        for side in sides:
+            take_step_on(*side, *batch)
+        optimizer.eval()
+        averages = flat(reference.average[p] for p in twin.parameters())
+        torch.testing.assert_close(flat(ours.parameters()), averages, atol=1e-10, rtol=1e-10)
+        optimizer.train()
+        torch.testing.assert_close(flat(ours.parameters()), flat(twin.parameters()))
+    assert (averages - flat(twin.parameters())).abs().max() > 1e-4
+
+
+def take_step_on(module, loss, optimizer, X, y):
+    """A step of an optimizer, which may be the twin."""
+    module.zero_grad()
+    loss.zero_grad()
+    loss(module(X), y, phase=optimizer.phase).backward()
+    optimizer.step()
+
+
+def averaged(network, **options):
+    loss = CompositionalAUCLoss().double()
+    return loss, PDSCA(network.parameters(), loss, averaging=0.9, **options)
+
+
+def test_the_average_predicts_and_the_weights_are_trained(network, batch):
+    loss, optimizer = averaged(network)
+    plain = copy.deepcopy(network)
+    plain_loss = CompositionalAUCLoss().double()
+    plain_optimizer = PDSCA(plain.parameters(), plain_loss)
+    optimizer.eval()  # before the first step there is no average
+    assert torch.equal(flat(network.parameters()), flat(plain.parameters()))
+    for _ in range(6):
+        optimizer.train()
+        take_step(network, loss, optimizer, *batch)
+        take_step(plain, plain_loss, plain_optimizer, *batch)
+        assert torch.equal(flat(network.parameters()), flat(plain.parameters()))
+        optimizer.eval()
+        average = flat(network.parameters())
+        optimizer.eval()  # again: no change
+        assert torch.equal(flat(network.parameters()), average)
+        with pytest.raises(RuntimeError, match="eval mode"):
+            take_step(network, loss, optimizer, *batch)
+    assert not torch.equal(average, flat(plain.parameters()))
+    assert torch.equal(loss.a, plain_loss.a)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_an_average_goes_on_after_loading(network, batch, mode, adaptive):
+    loss, optimizer = averaged(network, adaptive=adaptive, lr=0.01)
+    for _ in range(5):
+        take_step(network, loss, optimizer, *batch)
+    getattr(optimizer, mode)()
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other[0].weight.zero_()
+    other_loss, other_optimizer = averaged(other, adaptive=adaptive, lr=0.01)
+    buffer = io.BytesIO(saved([p.state_dict() for p in (network, loss, optimizer)]))
+    states = torch.load(buffer, weights_only=True)
+    for part, state in zip((other, other_loss, other_optimizer), states, strict=True):
+        part.load_state_dict(state)
+    sides = [(network, loss, optimizer), (other, other_loss, other_optimizer)]
+    sides.append(copy.deepcopy(sides[0]))
+    for side in sides:
+        side[2].train()
+        for _ in range(5):
+            take_step(*side, *batch)
+        side[2].eval()
+    for side in sides[1:]:
+        assert_states_equal(*[[part.state_dict() for part in parts] for parts in (side, sides[0])])
+
+
+def test_weights_changed_in_eval_mode_are_live_and_average(network, batch):
+    loss, optimizer = averaged(network)
+    for _ in range(4):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    loaded = {name: value + 1 for name, value in network.state_dict().items()}
+    network.load_state_dict(loaded)
+    for mode in (optimizer.train, optimizer.eval):
+        mode()
+        torch.testing.assert_close(dict(network.state_dict()), loaded)
+
+
+def test_parameters_that_join_later_have_an_average_from_then_on(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network[0].parameters(), loss, averaging=0.9)
+    for _ in range(10):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.add_param_group({"params": network[2].parameters(), "lr": 0.3})
+    points = []
+    for _ in range(3):
+        take_step(network, loss, optimizer, *batch)
+        points.append(flat(network[2].parameters()))
+    optimizer.eval()
+    # the steps of the optimizer count, and not those of the parameter
+    old = [min(0.9, 1 - 1 / (1 + t / 5)) for t in (12, 13)]
+    expected = points[0]
+    for weight, point in zip(old, points[1:], strict=True):
+        expected = weight * expected + (1 - weight) * point
+    torch.testing.assert_close(flat(network[2].parameters()), expected)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_auc_stage_goes_on_from_the_weights_and_averages_anew(network, batch, mode):
+    loss, optimizer = averaged(network, inner_steps=0, pretraining=True)
+    for _ in range(5):
+        take_step(network, loss, optimizer, *batch)
+    live = flat(network.parameters())
+    getattr(optimizer, mode)()
+    optimizer.start_auc_stage()
+    assert torch.equal(flat(network.parameters()), live)
+    optimizer.train()
+    assert torch.equal(flat(network.parameters()), live)
+    take_step(network, loss, optimizer, *batch)
+    live = flat(network.parameters())
+    optimizer.eval()
+    assert torch.equal(flat(network.parameters()), live)
+    optimizer.train()
+    optimizer.restart_stage()  # the average goes on
+    take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    assert not torch.equal(flat(network.parameters()), live)
