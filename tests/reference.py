@@ -9,6 +9,7 @@ class ReferencePDSCA:
     def __init__(
         self, params, loss, *, lr, inner_lr, betas, weight_decay, epoch_decay, clip_value,
         variant="alternating", inner_steps=1, adaptive=False, beta2=1e-3, eps=1e-8,
+        averaging=None,
     ):  # fmt: skip
         self.w = list(params)
         self.loss = loss
@@ -21,7 +22,8 @@ class ReferencePDSCA:
         self.reference = {p: p.detach().clone() for p in self.v}
         self.stage = {p: [] for p in self.v}
         self.u, self.z, self.kept = {}, {}, {}
-        self.squares = {}
+        self.m, self.s, self.n = {}, {}, {}
+        self.averaging, self.average = averaging, {}
 
     @property
     def v(self):
@@ -45,6 +47,10 @@ class ReferencePDSCA:
             ascent = 2 * (margin + self.loss.b - self.loss.a - alpha)
             alpha.copy_(torch.clamp(alpha + min(self.eta1, 0.5) * ascent, min=0))
         self.t += 1
+        if self.averaging is not None:
+            old = min(self.averaging, 1 - 1 / (1 + self.t / 5))
+            for p in self.w:
+                self.average[p] = old * self.average.get(p, p) + (1 - old) * p
 
     def inner_step(self, p):
         gradient = torch.zeros_like(p)
@@ -52,40 +58,38 @@ class ReferencePDSCA:
             gradient = p.grad.clamp(-self.clip_value, self.clip_value)
         if self.variant == "lookahead":
             self.kept[p] = p.clone()
+            point = p - self.eta0 * gradient
         elif p.grad is None:
             return
+        elif self.adaptive:
+            point = self.after_adaptive_step(p, gradient, self.eta0)
         else:
-            gradient = gradient + self.decay(p)
-            if self.adaptive:
-                gradient = gradient / self.root(p, gradient, "inner")
-        point = p - self.eta0 * gradient
+            point = p - self.eta0 * (gradient + self.decay(p))
         self.u[p] = (1 - self.beta0) * self.u.get(p, point) + self.beta0 * point
         p.copy_(self.u[p])
 
     def outer_step(self, p):
         gradient = p.grad.clamp(-self.clip_value, self.clip_value)
-        if self.variant == "alternating":
-            gradient = gradient + self.decay(p)
-        self.z[p] = (1 - self.beta1) * self.z.get(p, gradient) + self.beta1 * gradient
-        step = self.z[p]
         if self.adaptive:
-            step = step / self.root(p, gradient, "outer")
-        if self.variant == "lookahead":
-            step = step + self.decay(p)
-        p.copy_(p - self.eta1 * step)
+            p.copy_(self.after_adaptive_step(p, gradient, self.eta1))
+        else:
+            decay = self.decay(p)
+            if self.variant == "alternating":
+                gradient, decay = gradient + decay, 0
+            self.z[p] = (1 - self.beta1) * self.z.get(p, gradient) + self.beta1 * gradient
+            p.copy_(p - self.eta1 * (self.z[p] + decay))
         self.stage[p].append(p.clone())
+
+    def after_adaptive_step(self, p, gradient, eta):
+        self.n[p] = self.n.get(p, 0) + 1
+        self.m[p] = (1 - self.beta1) * self.m.get(p, 0) + self.beta1 * gradient
+        self.s[p] = (1 - self.beta2) * self.s.get(p, 0) + self.beta2 * gradient**2
+        m = self.m[p] / (1 - (1 - self.beta1) ** self.n[p])
+        s = self.s[p] / (1 - (1 - self.beta2) ** self.n[p])
+        return p - eta * (m / (s.sqrt() + self.eps) + self.decay(p))
 
     def decay(self, p):
         return self.lambda0 * (p - self.reference[p]) + self.lambda1 * p
-
-    def root(self, p, gradient, phase):
-        squares = self.squares.setdefault((p, phase), [])
-        squares.append(gradient**2)
-        average, weight = torch.zeros_like(gradient), 0.0
-        for square in squares:
-            average = (1 - self.beta2) * average + self.beta2 * square
-            weight = (1 - self.beta2) * weight + self.beta2
-        return (average / weight).sqrt() + self.eps
 
     def restart_stage(self, factor):
         self.eta0, self.eta1 = self.eta0 * factor, self.eta1 * factor

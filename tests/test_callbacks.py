@@ -20,14 +20,19 @@ def fit(toy, callback, **parameters):
     ).fit(*toy)
 
 
-def test_early_stopping_restores_the_best_epoch(toy):
+@pytest.mark.parametrize("averaging", [None, 0.5])
+def test_early_stopping_restores_the_best_epoch(toy, averaging):
     callback = EarlyStoppingAUC(n_iter_no_change=3)
-    net = fit(toy, callback, lr=0.5)
+    train_split = ValidSplit(4, stratified=True)
+    net = fit(toy, callback, lr=0.5, train_split=train_split, optimizer__averaging=averaging)
     aucs = net.history[:, "valid_roc_auc"]
     assert callback.best_score_ == np.nanmax(aucs)
     assert callback.best_epoch_ == 1 + int(np.nanargmax(aucs))
     steps = net.optimizer_.state_dict()["schedule"]["steps"]
     assert steps == 2 * callback.best_epoch_  # an epoch of 150 examples has two batches
+    _, valid = train_split(net.get_dataset(*toy), toy[1])
+    X, y = (toy[i][valid.indices] for i in (0, 1))
+    assert net.score(X, y) == pytest.approx(callback.best_score_)
 
 
 def test_early_stopping_ignores_the_first_of_two_stages(toy):

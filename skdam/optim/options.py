@@ -26,7 +26,9 @@ def inner_lr_of(options: Options) -> float:
     return options["lr"] if options["inner_lr"] is None else options["inner_lr"]
 
 
-def check_composition(variant: str, inner_steps: int, hypergradient: str) -> None:
+def check_composition(
+    variant: str, inner_steps: int, hypergradient: str, averaging: float | None = None
+) -> None:
     """Raise unless these parameters of :class:`PDSCA` go together."""
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}.")
@@ -41,6 +43,15 @@ def check_composition(variant: str, inner_steps: int, hypergradient: str) -> Non
         raise ValueError(f"inner_steps must be an int >= 0, got {inner_steps!r}.")
     if variant == "lookahead" and inner_steps != 1:
         raise ValueError(f"variant='lookahead' takes inner_steps=1, got {inner_steps!r}.")
+    if averaging is None:
+        return
+    if not 0 < _number("averaging", averaging) < 1:
+        raise ValueError(f"averaging must be a number in (0, 1) or None, got {averaging!r}.")
+    if variant == "lookahead":
+        raise ValueError(
+            f"averaging={averaging!r} needs variant='alternating': the lookahead variant predicts "
+            "with the inner point, not with an average of weights."
+        )
 
 
 def normalise_group(group: Options) -> None:

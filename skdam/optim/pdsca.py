@@ -19,7 +19,14 @@ from skdam.optim.options import (
     normalise_group,
     options_of,
 )
-from skdam.optim.updates import Group, restore, take_inner_step, take_lookahead, take_outer_step
+from skdam.optim.updates import (
+    Group,
+    average_weights,
+    restore,
+    take_inner_step,
+    take_lookahead,
+    take_outer_step,
+)
 
 
 class PDSCA(torch.optim.Optimizer):
@@ -46,6 +53,20 @@ class PDSCA(torch.optim.Optimizer):
     The *lookahead* variant is the iteration as written: both phases see the same
     minibatch, ``w`` stays aside while the network holds ``u``, and the network that
     predicts is ``u`` (see :meth:`eval`); only gradients are clipped and averaged.
+
+    With ``adaptive`` the primal step is that of AdamW. When alternating, so is the
+    inner step, at its own rate :math:`\eta = \eta_0`, and both phases share the moments.
+    With :math:`g` the clipped gradient of the phase,
+
+    .. math::
+
+        m &\leftarrow (1 - \beta_1) m + \beta_1 g \qquad
+        s \leftarrow (1 - \beta_2) s + \beta_2 g^2 \\
+        v &\leftarrow v - \eta \left( \hat m / (\sqrt{\hat s} + \epsilon)
+            + \lambda_0 (v - v_{ref}) + \lambda_1 v \right)
+
+    where :math:`m` and :math:`s` start at 0, and a hat corrects the bias of that by the
+    number of steps that the parameter has taken. Inner points are averaged as above.
 
     Parameters
     ----------
@@ -82,13 +103,19 @@ class PDSCA(torch.optim.Optimizer):
         Whether to begin with the inner loss alone, in steps like the outer ones but
         without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage`.
     adaptive : bool, default=False
-        Adam-type steps: divide by the root of a bias-corrected moving average of
-        squared gradients, in the outer step and, when alternating, in the inner step
-        with an average of its own. Needs a smaller ``lr``, such as 1e-3.
+        Whether steps are those of AdamW, as above. They need a smaller ``lr``, such as
+        1e-3, and longer averages of gradients: ``betas=(1, 0.1)`` is usual for AdamW.
     beta2 : float, default=0.001
-        Weight in (0, 1] of the new value in the average of squared gradients.
+        :math:`\beta_2`, the weight in (0, 1] of the new value in the average of squared
+        gradients.
     eps : float, default=1e-8
         Added to the root, > 0.
+    averaging : float or None, default=None
+        Alternating only. A number in (0, 1), such as 0.99, makes the network predict with
+        a moving average of its weights, see :meth:`eval`. After the t-th step, of either
+        phase, the weight of the old value is ``min(averaging, 1 - 1 / (1 + t / 5))``. The
+        average starts at its first value. Buffers, such as running statistics, are those
+        of the weights that are trained. None predicts with these weights.
 
     References
     ----------
@@ -132,16 +159,19 @@ class PDSCA(torch.optim.Optimizer):
         adaptive: bool = False,
         beta2: float = 1e-3,
         eps: float = 1e-8,
+        averaging: float | None = None,
     ) -> None:
-        check_composition(variant, inner_steps, hypergradient)
+        check_composition(variant, inner_steps, hypergradient, averaging)
         self.loss = loss
         self.variant = variant
         self.inner_steps = int(inner_steps)
         self.hypergradient = hypergradient
         self.pretraining = pretraining
         self.adaptive = adaptive
+        self.averaging = None if averaging is None else float(averaging)
         self._steps = 0
-        self._at_inner_point = False
+        # whether weights that predict have taken the place of those that are trained
+        self._holds_prediction = False
         defaults = {
             "lr": lr,
             "inner_lr": inner_lr,
@@ -250,7 +280,7 @@ class PDSCA(torch.optim.Optimizer):
     def _step(
         self, closure: Callable[[], Any] | None, *, inner_loss: Callable[[], Tensor] | None
     ) -> Any:
-        if self._at_inner_point:
+        if self._holds_prediction:
             raise RuntimeError("the optimizer is in eval mode; call optimizer.train() first.")
         value = None
         if closure is not None:
@@ -266,6 +296,11 @@ class PDSCA(torch.optim.Optimizer):
             for group in self._groups("network", with_gradient=True):
                 take_inner_step(group, self.adaptive)
         self._steps += 1
+        if self.averaging is not None:
+            groups = (group for group in self.param_groups if not group["auxiliary"])
+            weights = [p for group in groups for p in group["params"] if _is_trained(p)]
+            states = [self.state[parameter] for parameter in weights]
+            average_weights(Group(weights, states, {}), self.averaging, self._steps)
         return value
 
     _hooked_step = torch.optim.Optimizer.profile_hook_step(_step)
@@ -289,7 +324,13 @@ class PDSCA(torch.optim.Optimizer):
                     state["stage_steps"] = 0
 
     def start_auc_stage(self) -> None:
-        """End the pretraining: all averages start anew, the rates return to their first values."""
+        """End the pretraining: all averages start anew, the rates return to their first values.
+
+        The weights that were trained go on, and predict until there is an average of new ones.
+        """
+        holds_prediction = self._holds_prediction
+        self.train()
+        self._holds_prediction = holds_prediction
         self.pretraining = False
         self._steps = 0
         self.state.clear()
@@ -300,15 +341,19 @@ class PDSCA(torch.optim.Optimizer):
 
     @torch.no_grad()
     def eval(self) -> None:
-        """Give the network the weights that predict: ``u`` for lookahead, else no change."""
+        """Give the network the weights that predict.
+
+        They are ``u`` for lookahead, the average if there is ``averaging``, else those that are
+        trained.
+        """
         # between its two phases a lookahead network holds the inner point anyway
         at_rest = self.phases_per_batch == 2 and self.phase == "inner"
-        if at_rest and not self._at_inner_point:
+        if (at_rest or self.averaging is not None) and not self._holds_prediction:
             for parameter, state in self._trained_states():
-                if "inner_point" in state:
+                if self._prediction in state:
                     state["primal"] = parameter.clone()
-                    parameter.copy_(state["inner_point"])
-            self._at_inner_point = True
+                    parameter.copy_(state[self._prediction])
+            self._holds_prediction = True
 
     @torch.no_grad()
     def train(self) -> None:
@@ -317,16 +362,21 @@ class PDSCA(torch.optim.Optimizer):
         If the weights were changed in eval mode, for example by loading others, training starts
         from those.
         """
-        if self._at_inner_point:
+        if self._holds_prediction:
             for parameter, state in self._trained_states():
                 if "primal" not in state:
                     continue
                 primal = state.pop("primal")
-                if torch.equal(parameter, state["inner_point"]):
+                if torch.equal(parameter, state[self._prediction]):
                     parameter.copy_(primal)
                 else:
-                    state["inner_point"].copy_(parameter)
-            self._at_inner_point = False
+                    state[self._prediction].copy_(parameter)
+            self._holds_prediction = False
+
+    @property
+    def _prediction(self) -> str:
+        """The name of the state that holds the weights that predict."""
+        return "inner_point" if self.variant == "lookahead" else "weight_average"
 
     @torch.no_grad()
     def drop_iteration(self) -> None:
@@ -344,7 +394,7 @@ class PDSCA(torch.optim.Optimizer):
                 "inner_steps": self.inner_steps,
                 "pretraining": self.pretraining,
                 "steps": self._steps,
-                "at_inner_point": self._at_inner_point,
+                "holds_prediction": self._holds_prediction,
             }
         }
 
@@ -367,14 +417,17 @@ class PDSCA(torch.optim.Optimizer):
                     f"has {name}={getattr(self, name)!r}."
                 )
         super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            if "step" in state:  # torch moves all of a state but this
+                state["step"] = state["step"].to(parameter.device)
         self.pretraining = schedule["pretraining"]
         self._steps = schedule["steps"]
-        self._at_inner_point = schedule["at_inner_point"]
+        self._holds_prediction = schedule["holds_prediction"]
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps its own entries alone
         own = ("loss", "variant", "inner_steps", "hypergradient", "pretraining", "adaptive")
-        names = (*own, "_steps", "_at_inner_point")
+        names = (*own, "averaging", "_steps", "_holds_prediction")
         return super().__getstate__() | {name: getattr(self, name) for name in names}
 
     def _outer_step(self, inner_loss: Callable[[], Tensor] | None) -> None:

@@ -53,6 +53,7 @@ _SHAPING = {
     "optimizer__inner_steps",
     "optimizer__hypergradient",
     "optimizer__adaptive",
+    "optimizer__averaging",
     "optimizer__pretraining",
 }
 
@@ -68,8 +69,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     and, when ``train_split`` is set, ``valid_loss`` and ``valid_roc_auc``.
 
     Outside the batches of training the module holds the weights that predict (for
-    ``optimizer__variant="lookahead"`` the inner point), so that callbacks score and
-    save what the user will get.
+    ``optimizer__variant="lookahead"`` the inner point, with ``optimizer__averaging`` the
+    average), so that callbacks score and save what the user will get.
 
     Parameters
     ----------

@@ -105,6 +105,75 @@ def test_agrees_with_the_readable_twin(network, batch, variant, inner_steps, ada
         torch.testing.assert_close(ours, twin, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("clip_value", [0.02, float("inf")])
+def test_adaptive_steps_are_those_of_adamw(network, batch, clip_value):
+    X, y = batch
+    plain, loss = copy.deepcopy(network), CompositionalAUCLoss().double()
+    optimizer = PDSCA(
+        network.parameters(), loss, lr=0.03, inner_lr=0.01, betas=(1, 0.1), weight_decay=0.2,
+        epoch_decay=0, clip_value=clip_value, adaptive=True, inner_steps=2, eps=1e-6,
+    )  # fmt: skip
+    dual = [p.detach().clone().requires_grad_() for p in (loss.a, loss.b)]
+    options = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.2}
+    weights = torch.optim.AdamW(plain.parameters(), **options)
+    others = torch.optim.AdamW(dual, lr=0.03, **options)
+    for t in range(12):
+        outer = t % 4 > 1
+        weights.param_groups[0]["lr"] = 0.03 if outer else 0.01
+        duals = {"outer.a": dual[0], "outer.b": dual[1], "outer.alpha": loss.alpha.clone()}
+        arguments = (plain(X), y, "outer" if outer else "inner")
+        weights.zero_grad()
+        others.zero_grad()
+        torch.func.functional_call(loss, duals, arguments).backward()
+        for one in (weights, others) if outer else (weights,):
+            torch.nn.utils.clip_grad_value_(one.param_groups[0]["params"], clip_value)
+            one.step()
+        take_step(network, loss, optimizer, X, y)
+        torch.testing.assert_close(flat(network.parameters()), flat(plain.parameters()))
+        torch.testing.assert_close(dual_state(loss)[:2], [p.detach() for p in dual])
+
+
+@pytest.mark.parametrize("parts", ["gradients", "parameters"])
+def test_adaptive_steps_of_tensors_that_lie_across_memory(parts):
+    """A fused kernel reads and writes memory in the order in which it lies."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(5, 3, 4, generator=generator, dtype=torch.float64)
+
+    def across(tensor):
+        return tensor.t().contiguous().t()
+
+    ends = []
+    for lay in (lambda tensor: tensor, across):
+        parameter = torch.nn.Parameter(values[0].clone())
+        if parts == "parameters":
+            parameter.data = lay(parameter.data)
+        loss = CompositionalAUCLoss().double()
+        optimizer = PDSCA([parameter], loss, lr=0.1, clip_value=float("inf"), adaptive=True)
+        for gradient in values[1:]:
+            parameter.grad = lay(gradient) if parts == "gradients" else gradient.clone()
+            optimizer.step()
+        ends.append(parameter.detach().contiguous())
+    torch.testing.assert_close(*ends, atol=1e-14, rtol=0)
+
+
+def test_the_count_of_adaptive_steps_keeps_its_digits():
+    network, loss = torch.nn.Linear(2, 1).bfloat16(), CompositionalAUCLoss()
+    optimizer = PDSCA(network.parameters(), loss, adaptive=True)
+    for _ in range(301):  # more than eight bits can count
+        network.weight.grad = torch.ones_like(network.weight)
+        optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.state[network.weight]["step"] == 301
+
+
+def test_inner_points_that_are_not_averaged_take_no_memory(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss, betas=(1, 0.5))
+    for _ in range(2):
+        take_step(network, loss, optimizer, *batch)
+    assert not any("inner_point" in state for state in optimizer.state.values())
+
+
 class Branches(torch.nn.Module):
     """Of three linear maps, each call takes the first and some of the others."""
 
@@ -381,11 +450,12 @@ def test_gradients_stay_as_they_were_unless_exact(network, batch):
         torch.testing.assert_close(flat(p.grad for p in network.parameters()), before)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_copies_and_pickles_go_on(network, batch, copier):
+def test_copies_and_pickles_go_on(network, batch, copier, adaptive):
     X, y = batch
     loss = CompositionalAUCLoss().double()
-    optimizer = PDSCA(network.parameters(), loss)
+    optimizer = PDSCA(network.parameters(), loss, adaptive=adaptive)
     for _ in range(3):
         take_step(network, loss, optimizer, X, y)
     sides = [(network, loss, optimizer), copier((network, loss, optimizer))]
@@ -562,6 +632,10 @@ def test_a_state_of_another_variant_is_refused(network):
         ({"betas": 0.9}, "betas must"),
         ({"betas": (0.9, None)}, "betas must"),
         ({"beta2": None}, "beta2 must"),
+        ({"averaging": 1}, "averaging must be a number in"),
+        ({"averaging": 0.0}, "averaging must be a number in"),
+        ({"averaging": "long"}, "averaging must"),
+        ({"averaging": 0.9, "variant": "lookahead"}, "averaging=0.9 needs variant='alternating'"),
     ],
 )
 def test_arguments_are_checked(network, arguments, message):
@@ -641,8 +715,10 @@ def test_weights_loaded_in_eval_mode_are_where_training_goes_on(network, batch):
     torch.testing.assert_close(dict(network.state_dict()), loaded)
 
 
-def test_frozen_parameters_stay(network, batch):
-    loss, optimizer = lookahead(network, hypergradient="first-order")
+@pytest.mark.parametrize("averaging", [None, 0.9])
+def test_frozen_parameters_stay(network, batch, averaging):
+    options = {"variant": "alternating", "averaging": averaging} if averaging else {}
+    loss, optimizer = lookahead(network, **({"hypergradient": "first-order"} | options))
     for t in range(8):
         if t == 4:
             network[0].requires_grad_(False)
@@ -700,10 +776,11 @@ def test_parameters_that_share_memory_go_on_sharing_it(batch):
     assert alone.weight.is_shared()
 
 
-def test_an_old_graph_is_refused_after_a_step(batch):
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_an_old_graph_is_refused_after_a_step(batch, adaptive):
     X, y = batch
     network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 1))
-    loss, optimizer = train_a_little(network, X, y)
+    loss, optimizer = train_a_little(network, X, y, adaptive=adaptive)
     value = loss(network(X.float()), y, phase="inner")
     value.backward(retain_graph=True)
     optimizer.step()
@@ -827,3 +904,137 @@ def test_parameters_of_an_inner_loss_are_left_alone(network, batch):
     for _ in range(6):
         take_step(network, loss, optimizer, *batch)
     assert inner_loss.exponent == 2
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("averaging", [0.5, 0.95])
+def test_the_average_of_weights_is_that_of_the_readable_twin(network, batch, averaging, adaptive):
+    options = {
+        "lr": 0.03, "inner_lr": 0.02, "betas": (0.8, 0.7), "weight_decay": 0.02,
+        "epoch_decay": 0.05, "clip_value": 0.5, "adaptive": adaptive, "averaging": averaging,
+    }  # fmt: skip
+    sides = [copy_with(network, kind, options) for kind in (PDSCA, ReferencePDSCA)]
+    (ours, _, optimizer), (twin, _, reference) = sides
+    for _ in range(40):
+        for side in sides:
+            take_step_on(*side, *batch)
+        optimizer.eval()
+        averages = flat(reference.average[p] for p in twin.parameters())
+        torch.testing.assert_close(flat(ours.parameters()), averages, atol=1e-10, rtol=1e-10)
+        optimizer.train()
+        torch.testing.assert_close(flat(ours.parameters()), flat(twin.parameters()))
+    assert (averages - flat(twin.parameters())).abs().max() > 1e-4
+
+
+def take_step_on(module, loss, optimizer, X, y):
+    """A step of an optimizer, which may be the twin."""
+    module.zero_grad()
+    loss.zero_grad()
+    loss(module(X), y, phase=optimizer.phase).backward()
+    optimizer.step()
+
+
+def averaged(network, **options):
+    loss = CompositionalAUCLoss().double()
+    return loss, PDSCA(network.parameters(), loss, averaging=0.9, **options)
+
+
+def test_the_average_predicts_and_the_weights_are_trained(network, batch):
+    loss, optimizer = averaged(network)
+    plain = copy.deepcopy(network)
+    plain_loss = CompositionalAUCLoss().double()
+    plain_optimizer = PDSCA(plain.parameters(), plain_loss)
+    optimizer.eval()  # before the first step there is no average
+    assert torch.equal(flat(network.parameters()), flat(plain.parameters()))
+    for _ in range(6):
+        optimizer.train()
+        take_step(network, loss, optimizer, *batch)
+        take_step(plain, plain_loss, plain_optimizer, *batch)
+        assert torch.equal(flat(network.parameters()), flat(plain.parameters()))
+        optimizer.eval()
+        average = flat(network.parameters())
+        optimizer.eval()  # again: no change
+        assert torch.equal(flat(network.parameters()), average)
+        with pytest.raises(RuntimeError, match="eval mode"):
+            take_step(network, loss, optimizer, *batch)
+    assert not torch.equal(average, flat(plain.parameters()))
+    assert torch.equal(loss.a, plain_loss.a)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_an_average_goes_on_after_loading(network, batch, mode, adaptive):
+    loss, optimizer = averaged(network, adaptive=adaptive, lr=0.01)
+    for _ in range(5):
+        take_step(network, loss, optimizer, *batch)
+    getattr(optimizer, mode)()
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other[0].weight.zero_()
+    other_loss, other_optimizer = averaged(other, adaptive=adaptive, lr=0.01)
+    buffer = io.BytesIO(saved([p.state_dict() for p in (network, loss, optimizer)]))
+    states = torch.load(buffer, weights_only=True)
+    for part, state in zip((other, other_loss, other_optimizer), states, strict=True):
+        part.load_state_dict(state)
+    sides = [(network, loss, optimizer), (other, other_loss, other_optimizer)]
+    sides.append(copy.deepcopy(sides[0]))
+    for side in sides:
+        side[2].train()
+        for _ in range(5):
+            take_step(*side, *batch)
+        side[2].eval()
+    for side in sides[1:]:
+        assert_states_equal(*[[part.state_dict() for part in parts] for parts in (side, sides[0])])
+
+
+def test_weights_changed_in_eval_mode_are_live_and_average(network, batch):
+    loss, optimizer = averaged(network)
+    for _ in range(4):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    loaded = {name: value + 1 for name, value in network.state_dict().items()}
+    network.load_state_dict(loaded)
+    for mode in (optimizer.train, optimizer.eval):
+        mode()
+        torch.testing.assert_close(dict(network.state_dict()), loaded)
+
+
+def test_parameters_that_join_later_have_an_average_from_then_on(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network[0].parameters(), loss, averaging=0.9)
+    for _ in range(10):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.add_param_group({"params": network[2].parameters(), "lr": 0.3})
+    points = []
+    for _ in range(3):
+        take_step(network, loss, optimizer, *batch)
+        points.append(flat(network[2].parameters()))
+    optimizer.eval()
+    # the steps of the optimizer count, and not those of the parameter
+    old = [min(0.9, 1 - 1 / (1 + t / 5)) for t in (12, 13)]
+    expected = points[0]
+    for weight, point in zip(old, points[1:], strict=True):
+        expected = weight * expected + (1 - weight) * point
+    torch.testing.assert_close(flat(network[2].parameters()), expected)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_auc_stage_goes_on_from_the_weights_and_averages_anew(network, batch, mode):
+    loss, optimizer = averaged(network, inner_steps=0, pretraining=True)
+    for _ in range(5):
+        take_step(network, loss, optimizer, *batch)
+    live = flat(network.parameters())
+    getattr(optimizer, mode)()
+    optimizer.start_auc_stage()
+    assert torch.equal(flat(network.parameters()), live)
+    optimizer.train()
+    assert torch.equal(flat(network.parameters()), live)
+    take_step(network, loss, optimizer, *batch)
+    live = flat(network.parameters())
+    optimizer.eval()
+    assert torch.equal(flat(network.parameters()), live)
+    optimizer.train()
+    optimizer.restart_stage()  # the average goes on
+    take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    assert not torch.equal(flat(network.parameters()), live)

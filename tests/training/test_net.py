@@ -327,3 +327,27 @@ def test_data_is_let_go_of_after_a_failed_fit(toy):
     del dataset
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.parametrize("strategy", ["compositional", "two-stage", "auc"])
+def test_the_average_of_weights_predicts_and_does_not_change_the_training(toy, strategy):
+    seen, nets = {}, {}
+
+    class Watch(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            if training:
+                seen.setdefault(net.optimizer_.averaging, []).append(net.module_.weight.tolist())
+
+    for averaging in (None, 0.9):
+        nets[averaging] = fit(
+            make_net(strategy=strategy, optimizer__averaging=averaging, callbacks=[Watch()]), toy
+        )
+    assert seen[0.9] == seen[None]
+    expected, start = None, 9 if strategy == "two-stage" else 1
+    for t, weight in enumerate(seen[0.9][start - 1 :], 1):
+        old = min(0.9, 1 - 1 / (1 + t / 5))
+        weight = torch.tensor(weight)
+        expected = weight if t == 1 else old * expected + (1 - old) * weight
+    torch.testing.assert_close(nets[0.9].module_.weight.detach(), expected)
+    nets[0.9].set_params(optimizer__averaging=0.5)
+    assert nets[0.9].optimizer_.averaging == 0.5

@@ -23,6 +23,7 @@ from skdam import CompositionalAUCNet
         {"optimizer__variant": "lookahead"},
         {"strategy": "two-stage"},
         {"strategy": "cross-entropy", "optimizer__adaptive": True, "lr": 0.01},
+        {"strategy": "two-stage", "optimizer__averaging": 0.8},
     ],
     ids=str,
 )
