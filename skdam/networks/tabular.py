@@ -64,6 +64,8 @@ class TabularMLP(nn.Module):
         Training examples to which the kernel machine compares its input, >= 0; half of
         them positives if there are enough. All examples if there are fewer. 0 makes all
         members perceptrons.
+    n_categories : sequence of int or None, default=None
+        Categories of each column, 0 for a column of numbers. None stands for numbers only.
 
     Raises
     ------
@@ -91,6 +93,8 @@ class TabularMLP(nn.Module):
     torch.Size([3])
     """
 
+    takes_gaps = True
+
     features: Tensor
     n_members: int
     standardise: Standardiser
@@ -108,6 +112,7 @@ class TabularMLP(nn.Module):
         n_bins: int = 8,
         n_members: int = 8,
         n_landmarks: int = 512,
+        n_categories: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         try:
@@ -162,6 +167,7 @@ class TabularMLP(nn.Module):
             Targets, 0 or 1. Weights that they have count in all that is learnt.
         """
         weights = weights_of(y)
+        X = torch.where(X.isnan(), X.nanmean(0).nan_to_num(), X)
         self.standardise.fit_statistics(X, weights)
         if self.encode is not None:
             step = -(-len(X) // _QUANTILE_ROWS)
@@ -192,6 +198,7 @@ class TabularMLP(nn.Module):
         -------
         Tensor of shape (n,) or, with several members, (n, n_members)
         """
+        X = torch.where(X.isnan(), self.standardise.mean, X)
         Z = self.standardise(X)
         logits = self.layers(self._inputs(X, Z)).squeeze(-1)
         if self.n_members == 1:
@@ -212,6 +219,7 @@ class TabularMLP(nn.Module):
         Tensor of shape (n, d)
             The last hidden layer of each perceptron, then the features of the kernel machine.
         """
+        X = torch.where(X.isnan(), self.standardise.mean, X)
         Z = self.standardise(X)
         hidden = self.layers[:-1](self._inputs(X, Z))
         if self.n_members == 1:
