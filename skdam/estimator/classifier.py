@@ -27,7 +27,7 @@ from skdam.data.examples import ExampleDataset, labels_of
 from skdam.data.memory import InMemoryDataset
 from skdam.estimator.decision import Decision
 from skdam.estimator.defaults import module_for, takes_gaps
-from skdam.estimator.inputs import InputSpec, as_dataset, validated
+from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, validated
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import (
     CONSTRAINTS,
@@ -585,10 +585,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         those of the previous fit.
         """
         parameters = self.get_params(deep=False)
-        X = as_dataset(X)
+        X = as_array_like(as_dataset(X))
         table = None if reset else self._input_spec.table
+        rows, weights = present_rows(sample_weight, X)
         if not isinstance(X, Dataset):
-            X, y, table = validated(self, X, y, table)
+            X, y, table = validated(self, X, y, table, rows)
         # a Dataset may draw random numbers, and training reads it again
         with forked_rng(resolve_device(self.device)):
             spec = InputSpec.of(X, table)
@@ -603,7 +604,6 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self.n_features_in_ = spec.shape[0]
             self.__dict__.pop("feature_names_in_", None)
         self._input_spec = spec
-        rows, weights = present_rows(sample_weight, X)
         if rows is not None:
             X = Subset(X, rows.tolist()) if isinstance(X, Dataset) else X[rows]
             y = y[rows]
@@ -614,7 +614,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
         """Return data to score as a dataset, after checking it against fit."""
         check_is_fitted(self)
-        X = as_dataset(X)
+        X = as_array_like(as_dataset(X))
         if not isinstance(X, Dataset):
             X, _, _ = validated(self, X, "no_validation", self._input_spec.table)
         spec = InputSpec.of(X)

@@ -78,6 +78,12 @@ class Column:
             values = np.where(np.isnat(values), None, values.astype(str))
         return cls(series.name, values, is_category=True, any_object=True)
 
+    def take(self, rows: np.ndarray | None) -> Column:
+        """Return the column with some of its rows; None stands for all."""
+        if rows is None:
+            return self
+        return Column(self.name, self.values[rows], self._by_dtype, self._any_object)
+
     @property
     def is_category(self) -> bool:
         """Whether the column holds categories: by its dtype or, of objects, by its values."""
@@ -95,6 +101,11 @@ class Column:
     def _levels(self) -> Mapping[Any, Category | None]:
         """The distinct objects, each with the category that it stands for; None for a gap."""
         return {value: _category_of(value) for value in dict.fromkeys(self.values)}
+
+    @property
+    def _present(self) -> set[Category]:
+        """The distinct categories."""
+        return {category for category in self._levels.values() if category is not None}
 
     def _check(self) -> None:
         """Raise UnreadableColumnError if the values are neither numbers nor categories."""
@@ -178,7 +189,9 @@ class Column:
         if self.values.dtype.kind != "O":
             numbers = self.values[~np.isnan(self.values)].astype(np.float64)
             return tuple(np.unique(numbers).tolist())
-        return tuple(sorted({c for c in self._levels.values() if c is not None}, key=_order))
+        present = self._present
+        numbers = sorted(c for c in present if not isinstance(c, str))
+        return (*numbers, *sorted(c for c in present if isinstance(c, str)))
 
     def codes(self, categories: tuple[Category, ...]) -> np.ndarray:
         """Return the numbers of the categories, NaN for gaps and unknown values.
@@ -206,7 +219,7 @@ class Column:
             if not np.isnan(values).all():
                 _check_kind({float}, categories)
             return _codes_of_numbers(values, [c for c in categories if not isinstance(c, str)])
-        present = {c for c in self._levels.values() if c is not None}
+        present = self._present
         if present & {np.inf, -np.inf}:
             raise self._error("infinite values")
         _check_kind(set(map(type, present)), categories)
@@ -270,6 +283,9 @@ def _is_gap(value: Any) -> bool:
 
 def _category_of(value: Any) -> Category | None:
     """Return the plain value that stands for an object, None for a gap."""
+    # most are, and the check for numbers is slow
+    if type(value) is str:
+        return value
     if _is_gap(value):
         return None
     if isinstance(value, bool | np.bool_ | Number):
@@ -279,10 +295,6 @@ def _category_of(value: Any) -> Category | None:
             return np.inf
         return None if np.isnan(number) else number
     return str(value)
-
-
-def _order(category: Category) -> tuple[bool, Category]:
-    return isinstance(category, str), category
 
 
 def _codes_of_numbers(values: np.ndarray, categories: list[float]) -> np.ndarray:

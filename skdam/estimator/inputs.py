@@ -110,7 +110,7 @@ def as_dataset(X: Any) -> Any:
 
 
 def validated(
-    estimator: Any, X: Any, y: Any, known: TableSpec | None
+    estimator: Any, X: Any, y: Any, known: TableSpec | None, rows: np.ndarray | None = None
 ) -> tuple[Any, Any, TableSpec]:
     """Return X and y as arrays that passed all checks, and what the columns of X are.
 
@@ -120,9 +120,12 @@ def validated(
         Learns or checks the number and the names of columns. Its module says whether gaps and
         categories are allowed.
     X : array-like or DataFrame
+        As :func:`as_array_like` returns it.
     y : array-like or "no_validation"
     known : TableSpec or None
         What the columns were in fit; None learns it.
+    rows : ndarray of int, or None, default=None
+        The rows to learn it from; None for all.
 
     Returns
     -------
@@ -135,16 +138,17 @@ def validated(
     ValueError, TypeError
         If X or y is not as it should be. The message names all columns that are not.
     """
-    X = as_array_like(X)
     gaps = takes_gaps(estimator.module) and _n_axes(X) == 2
     _check_choice(estimator, is_allowed=gaps)
     if _is_read_by_column(X, known, estimator.categorical_features):
         validate_data(estimator, X, y, reset=known is None, skip_check_array=True)
-        X, table = _read_columns(estimator, X, known, gaps)
+        X, table = _read_columns(estimator, X, known, rows, gaps)
         return *_checked(estimator, X, y), table
     if gaps:
         X = _as_numbers(X)
-    table = known or (TableSpec.of_numbers(X) if gaps else TableSpec())
+    table = TableSpec() if known is None else known
+    if gaps and known is None:
+        table = TableSpec.of_numbers(X, rows)
     options = check_options(X) | {"ensure_all_finite": "allow-nan" if gaps else True}
     # a float64 too large for float32 becomes infinity, which is an error of its own
     with naming_columns(X, gaps=gaps), np.errstate(over="ignore"):
@@ -183,7 +187,7 @@ def _n_axes(X: Any) -> int:
 
 
 def _read_columns(
-    estimator: Any, X: Any, known: TableSpec | None, gaps: bool
+    estimator: Any, X: Any, known: TableSpec | None, rows: np.ndarray | None, gaps: bool
 ) -> tuple[np.ndarray, TableSpec]:
     """Return a table, read by columns, as a matrix, and what its columns are."""
     names = getattr(estimator, "feature_names_in_", None)
@@ -195,7 +199,7 @@ def _read_columns(
         expected = "it held numbers in fit; pass numbers"
         return known.matrix(columns, gaps=True, expected=expected), known
     chosen = chosen_columns(estimator.categorical_features, names, len(columns))
-    table = TableSpec.of_columns(columns, chosen)
+    table = TableSpec.of_columns([column.take(rows) for column in columns], chosen)
     expected = f"categorical_features does not name it; add it, or encode them with {_ENCODER}"
     return table.matrix(columns, gaps=True, expected=expected), table
 

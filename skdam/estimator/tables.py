@@ -53,10 +53,11 @@ class TableSpec:
         )
 
     @classmethod
-    def of_numbers(cls, X: Any) -> Self:
-        """Learn the offsets of an array of numbers."""
-        is_table = isinstance(X, np.ndarray) and X.ndim == 2
-        return cls._of((), tuple(offsets_of(X).tolist()) if is_table else ())
+    def of_numbers(cls, X: Any, rows: np.ndarray | None = None) -> Self:
+        """Learn the offsets of an array of numbers, or of some of its rows."""
+        if not isinstance(X, np.ndarray) or X.ndim != 2:
+            return cls()
+        return cls._of((), tuple(offsets_of(X if rows is None else X[rows]).tolist()))
 
     @classmethod
     def _of(cls, categories: tuple[Any, ...], offsets: tuple[float, ...]) -> Self:

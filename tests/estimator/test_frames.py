@@ -417,13 +417,20 @@ def test_partial_fit_keeps_the_categories_of_its_first_call(raw, make):
     assert np.isfinite(warm.decision_function(frame)).all()
 
 
-def test_weights_of_zero_leave_rows_out(raw, make):
+def test_an_example_without_weight_is_absent(raw, make):
     columns, y = raw
-    frame = as_pandas(columns)
     weights = np.where(np.arange(N) < 100, 1.0, 0.0)
+    times = 1.7e9 + np.where(weights > 0, np.arange(N) * 3.0, 1e5)
+    frame = as_pandas(columns).assign(time=times)
+    frame["word"] = frame["word"].where(weights > 0, "azure")
     clf = make().fit(frame, y, sample_weight=weights)
     expected = make().fit(frame[:100], y[:100])
     np.testing.assert_array_equal(clf.decision_function(frame), expected.decision_function(frame))
+    clf = make().fit(times[:, None], y, sample_weight=weights)
+    expected = make().fit(times[:100, None], y[:100])
+    np.testing.assert_array_equal(
+        clf.decision_function(times[:, None]), expected.decision_function(times[:, None])
+    )
 
 
 def test_models_of_frames_are_saved(raw, make):
