@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
@@ -28,14 +28,8 @@ from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import ExampleDataset, labels_of
 from skdam.data.memory import InMemoryDataset
 from skdam.estimator.decision import Decision
-from skdam.estimator.defaults import module_for
-from skdam.estimator.inputs import (
-    InputSpec,
-    as_array_like,
-    as_dataset,
-    check_options,
-    naming_columns,
-)
+from skdam.estimator.defaults import module_for, takes_gaps
+from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, validated
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import (
     CONSTRAINTS,
@@ -83,6 +77,11 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         An ensemble has an attribute ``n_members`` above 1 and returns logits of shape
         (n, n_members). Its method ``vote`` turns them into scores of shape (n,); without
         that method, the score is the logit of the mean probability.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Which columns of a table are categories, for the default network. "from_dtype": the
+        columns of a frame that hold categories, strings or booleans, and those of objects that
+        are not all numbers. An array-like is a mask of shape (n_features,), or holds numbers or
+        names of columns; all others must be numbers then. None means no column.
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
         What is minimised: the composition; the inner loss for half of the epochs, then
         the AUC loss; the AUC loss from scratch; the inner loss. The last three ignore
@@ -244,6 +243,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self,
         module: type[nn.Module] | nn.Module | None = None,
         *,
+        categorical_features: ArrayLike | Literal["from_dtype"] | None = "from_dtype",
         strategy: Strategy = "compositional",
         variant: Variant = "alternating",
         hypergradient: Hypergradient = "first-order",
@@ -278,6 +278,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         **prefixed: Any,
     ) -> None:
         self.module = module
+        self.categorical_features = categorical_features
         self.strategy = strategy
         self.variant = variant
         self.hypergradient = hypergradient
@@ -582,12 +583,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_input_spec" in state:
-            self._input_spec = InputSpec(*state["_input_spec"])
+            self._input_spec = InputSpec.restored(state["_input_spec"])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         tags.input_tags.three_d_array = self.module is not None
+        tags.input_tags.allow_nan = takes_gaps(self.module)
         return tags
 
     @contextmanager
@@ -619,14 +621,16 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         those of the previous fit.
         """
         parameters = self.get_params(deep=False)
-        X = as_dataset(X)
+        X = as_array_like(as_dataset(X))
+        table = None if reset else self._input_spec.table
+        rows, weights = present_rows(sample_weight, X)
         if not isinstance(X, Dataset):
-            X, y = self._validate(X, y, reset=reset)
+            X, y, table = validated(self, X, y, table, rows)
         # a Dataset may draw random numbers, and training reads it again
         with forked_rng(resolve_device(self.device)):
-            spec = InputSpec.of(X)
+            spec = InputSpec.of(X, table)
             module = module_for(self.module, spec.shape)
-            check_module_parameters(parameters, module)
+            check_module_parameters(parameters, module, spec.table.n_categories)
             if isinstance(X, Dataset):
                 y = dataset_labels(X, y, **of_prefix(parameters, "iterator_train"))
         if not reset:
@@ -636,7 +640,6 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             self.n_features_in_ = spec.shape[0]
             self.__dict__.pop("feature_names_in_", None)
         self._input_spec = spec
-        rows, weights = present_rows(sample_weight, X)
         if rows is not None:
             X = Subset(X, rows.tolist()) if isinstance(X, Dataset) else X[rows]
             y = y[rows]
@@ -647,18 +650,12 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
         """Return data to score as a dataset, after checking it against fit."""
         check_is_fitted(self)
-        X = as_dataset(X)
+        X = as_array_like(as_dataset(X))
         if not isinstance(X, Dataset):
-            X = self._validate(X)
+            X, _, _ = validated(self, X, "no_validation", self._input_spec.table)
         spec = InputSpec.of(X)
         self._input_spec.check(spec)
         return spec.dataset(X)
-
-    def _validate(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Any:
-        """Return X, and y if given, as arrays that passed scikit-learn's checks."""
-        X = as_array_like(X)
-        with naming_columns(X):
-            return validate_data(self, X, y, reset=reset, **check_options(X))
 
     def _read_validation(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:
         """Return validation data as a dataset, after checking it against fit; None without X."""
@@ -702,12 +699,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             callbacks.append(("early_stopping", stop))
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))
+        spec = self._input_spec
         return CompositionalAUCNet(
             copy.deepcopy(module),
             callbacks=callbacks,
             train_split=None if valid is None else predefined_split(valid),
             random_state=int(self._rng.randint(_SEED_BOUND)),
-            **net_parameters(parameters, module, self._input_spec.shape, n_rows),
+            **net_parameters(parameters, module, spec.shape, n_rows, spec.table.n_categories),
         )
 
     def _train(

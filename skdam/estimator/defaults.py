@@ -28,6 +28,14 @@ def module_for(
     return default_module(example_shape) if module is None else module
 
 
+def takes_gaps(module: type[nn.Module] | nn.Module | None) -> bool:
+    """Return whether the network for tables takes NaN for gaps, and codes of categories.
+
+    A module says so with an attribute ``takes_gaps``. The default network does.
+    """
+    return bool(getattr(module_for(module, (1,)), "takes_gaps", False))
+
+
 def training_length(
     batch_size: int | str, max_epochs: int | str, n_rows: int, example_shape: tuple[int, ...]
 ) -> tuple[int, int]:

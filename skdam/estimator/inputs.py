@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import check_array, check_X_y, validate_data
 from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from skdam.data.examples import ExampleDataset, first_example, kind_of
 from skdam.data.memory import InMemoryDataset
+from skdam.estimator.defaults import takes_gaps
+from skdam.estimator.tables import TableSpec, chosen_columns, columns_of, is_frame
+
+_ENCODER = "skrub.tabular_pipeline(clf)"
 
 
 @dataclass(frozen=True)
@@ -27,13 +33,16 @@ class InputSpec:
         of images.
     dtype : str
         "float32", or "uint8" for bytes, which reach the network divided by 255.
+    table : TableSpec, optional
+        How the columns of a table became numbers; all of them were numbers by default.
     """
 
     shape: tuple[int, ...]
     dtype: str
+    table: TableSpec = field(default_factory=TableSpec)
 
     @classmethod
-    def of(cls, X: np.ndarray | Dataset[Any]) -> Self:
+    def of(cls, X: np.ndarray | Dataset[Any], table: TableSpec | None = None) -> Self:
         """Return what the first example of X is like.
 
         Raises
@@ -42,7 +51,14 @@ class InputSpec:
             If X is a Dataset that is empty, that has no length, or whose first item holds no
             array or tensor of numbers.
         """
-        return cls(*kind_of(first_example(X) if isinstance(X, Dataset) else X[0]))
+        shape, dtype = kind_of(first_example(X) if isinstance(X, Dataset) else X[0])
+        return cls(shape, dtype, table or TableSpec())
+
+    @classmethod
+    def restored(cls, values: tuple[Any, ...]) -> Self:
+        """Return the spec of which these are the values, as of ``dataclasses.astuple``."""
+        shape, dtype, table = values
+        return cls(shape, dtype, TableSpec(*table))
 
     def check(self, other: InputSpec) -> None:
         """Raise ValueError unless new data is like that of fit."""
@@ -93,22 +109,144 @@ def as_dataset(X: Any) -> Any:
     return SlicedDataset(X) if isinstance(X, SliceDataset) else X
 
 
+def validated(
+    estimator: Any, X: Any, y: Any, known: TableSpec | None, rows: np.ndarray | None = None
+) -> tuple[Any, Any, TableSpec]:
+    """Return X and y as arrays that passed all checks, and what the columns of X are.
+
+    Parameters
+    ----------
+    estimator : CompositionalAUCClassifier
+        Learns or checks the number and the names of columns. Its module says whether gaps and
+        categories are allowed.
+    X : array-like or DataFrame
+        As :func:`as_array_like` returns it.
+    y : array-like or "no_validation"
+    known : TableSpec or None
+        What the columns were in fit; None learns it.
+    rows : ndarray of int, or None, default=None
+        The rows to learn it from; None for all.
+
+    Returns
+    -------
+    X : ndarray of shape (n, ...), float32 or uint8, C-contiguous
+    y : ndarray of shape (n,) or "no_validation"
+    table : TableSpec
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X or y is not as it should be. The message names all columns that are not.
+    """
+    gaps = takes_gaps(estimator.module) and _n_axes(X) == 2
+    _check_choice(estimator, is_allowed=gaps)
+    if _is_read_by_column(X, known, estimator.categorical_features):
+        validate_data(estimator, X, y, reset=known is None, skip_check_array=True)
+        X, table = _read_columns(estimator, X, known, rows, gaps)
+        return *_checked(estimator, X, y), table
+    if gaps:
+        X = _as_numbers(X)
+    table = TableSpec() if known is None else known
+    if gaps and known is None:
+        table = TableSpec.of_numbers(X, rows)
+    options = check_options(X) | {"ensure_all_finite": "allow-nan" if gaps else True}
+    # a float64 too large for float32 becomes infinity, which is an error of its own
+    with naming_columns(X, gaps=gaps), np.errstate(over="ignore"):
+        X = table.less_offsets(X)
+        checked = validate_data(estimator, X, y, reset=known is None, **options)
+    return (checked, y, table) if isinstance(y, str) else (*checked, table)
+
+
+def _check_choice(estimator: Any, *, is_allowed: bool) -> None:
+    """Raise ValueError if columns are named as categories where none are allowed."""
+    choice = estimator.categorical_features
+    if not (is_allowed or choice is None or isinstance(choice, str)):
+        raise ValueError(
+            "categorical_features is for tables and for a module that takes categories, as the "
+            f"default one does; got {choice!r} with module={estimator.module!r}."
+        )
+
+
+def _is_read_by_column(X: Any, known: TableSpec | None, choice: Any) -> bool:
+    """Return whether X is a frame, or an array with columns of categories."""
+    if is_frame(X):
+        return True
+    if known is not None:
+        return bool(known.categories) and _n_axes(X) == 2
+    return not (choice is None or isinstance(choice, str)) and _n_axes(X) == 2
+
+
+def _n_axes(X: Any) -> int:
+    """Return the number of axes of X, 0 if it has none or its rows differ in length."""
+    if is_frame(X):
+        return 2
+    try:
+        return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+    except ValueError:
+        return 0
+
+
+def _read_columns(
+    estimator: Any, X: Any, known: TableSpec | None, rows: np.ndarray | None, gaps: bool
+) -> tuple[np.ndarray, TableSpec]:
+    """Return a table, read by columns, as a matrix, and what its columns are."""
+    names = getattr(estimator, "feature_names_in_", None)
+    columns = columns_of(X, names)
+    if not gaps:
+        expected = "this module takes finite numbers; encode them, for example with "
+        return TableSpec().matrix(columns, gaps=False, expected=expected + _ENCODER), TableSpec()
+    if known is not None:
+        expected = "it held numbers in fit; pass numbers"
+        return known.matrix(columns, gaps=True, expected=expected), known
+    chosen = chosen_columns(estimator.categorical_features, names, len(columns))
+    table = TableSpec.of_columns([column.take(rows) for column in columns], chosen)
+    expected = f"categorical_features does not name it; add it, or encode them with {_ENCODER}"
+    return table.matrix(columns, gaps=True, expected=expected), table
+
+
+def _checked(estimator: Any, X: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
+    """Return X and y after scikit-learn's checks of their size and of y."""
+    options = {"estimator": estimator, "dtype": np.float32, "ensure_all_finite": "allow-nan"}
+    if isinstance(y, str):
+        return check_array(X, input_name="X", **options), y
+    return check_X_y(X, y, **options)
+
+
+def _as_numbers(X: Any) -> Any:
+    """Return lists and objects as numbers if they are, in double precision."""
+    if getattr(X, "dtype", np.dtype(object)).kind != "O":
+        return X
+    try:
+        return np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return X
+
+
 def as_array_like(X: Any) -> Any:
     """Return X such that scikit-learn can check it: tensors and lists of images as arrays.
 
     Raises
     ------
+    TypeError
+        If X is sparse.
     ValueError
-        If X has dates or durations, which scikit-learn would turn into numbers.
+        If X is an array of dates or durations, which scikit-learn would turn into numbers.
     """
+    if issparse(X):
+        raise TypeError(
+            f"X is a sparse {type(X).__name__}, and dense data is needed; pass X.toarray(), or set "
+            "sparse_output=False in the encoder that made it."
+        )
+    dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", "") in ("M", "m"):
+        raise ValueError(
+            f"X is an array of dates or durations, of dtype {dtype}; encode them as numbers, such "
+            "as (X - X.min()) / np.timedelta64(1, 'D')."
+        )
     if isinstance(X, Tensor):
         X = X.numpy(force=True)
     elif isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 1) > 1:
         X = np.asarray(X)
-    dtypes = dict(X.dtypes) if hasattr(X, "columns") else {"X": getattr(X, "dtype", None)}
-    dates = [name for name, dtype in dtypes.items() if getattr(dtype, "kind", "") in ("M", "m")]
-    if dates:
-        raise ValueError(f"dates and durations have to be encoded as numbers: {dates}.")
     return X
 
 
@@ -124,35 +262,23 @@ def check_options(X: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def naming_columns(X: Any) -> Iterator[None]:
-    """Add to an error about X which of its columns are not finite numbers."""
+def naming_columns(X: Any, *, gaps: bool = False) -> Iterator[None]:
+    """Add to an error about X which of its columns are not numbers, and what to do.
+
+    Parameters
+    ----------
+    X : array-like
+    gaps : bool, default=False
+        Whether gaps are allowed.
+    """
     try:
-        # a float64 too large for float32 becomes infinity, which is an error of its own
-        with np.errstate(over="ignore"):
-            yield
+        yield
     except (TypeError, ValueError) as error:
-        columns = non_finite_columns(X)
-        if not columns:
+        if _n_axes(X) != 2:
             raise
-        message = f"{error}\nColumns that are not finite numbers: {columns}."
-        raise type(error)(message) from error
-
-
-def non_finite_columns(X: Any) -> list[Any]:
-    """Return the names or numbers of columns that hold anything but finite numbers."""
-    if hasattr(X, "columns"):
-        columns = {name: X[name] for name in X.columns}
-    else:
-        values = np.asarray(X)
-        columns = dict(enumerate(values.T)) if values.ndim == 2 else {}
-    return [name for name, values in columns.items() if not _all_finite(values)]
-
-
-def _all_finite(values: Any) -> bool:
-    if np.asarray(values).dtype.kind == "c":
-        return False
-    try:
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
-    except (TypeError, ValueError):
-        return False
+        try:
+            expected = f"encode them, for example with {_ENCODER}"
+            TableSpec().matrix(columns_of(X), gaps=gaps, expected=expected)
+        except ValueError as problems:
+            raise type(error)(f"{error}\n{problems}") from error
+        raise

@@ -25,6 +25,7 @@ from skdam.training.net import PRECISIONS, STRATEGIES, CompositionalAUCNet
 
 CONSTRAINTS: dict[str, Any] = {
     "module": "no_validation",
+    "categorical_features": [None, StrOptions({"from_dtype"}), "array-like"],
     "strategy": [StrOptions(set(STRATEGIES))],
     "variant": [StrOptions(set(VARIANTS))],
     "hypergradient": [StrOptions(set(HYPERGRADIENTS))],
@@ -135,6 +136,7 @@ _PARTS: dict[str, tuple[Callable[..., Any], set[str]]] = {
 
 # how a module class names the size of its input, by the axes of an example
 _SIZE_NAMES = {1: "n_features", 3: "in_channels"}
+_OF_THE_DATA = {*_SIZE_NAMES.values(), "n_categories"}
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
@@ -172,7 +174,9 @@ def check_parameters(parameters: dict[str, Any]) -> None:
 
 
 def check_module_parameters(
-    parameters: dict[str, Any], module: type[nn.Module] | nn.Module
+    parameters: dict[str, Any],
+    module: type[nn.Module] | nn.Module,
+    n_categories: tuple[int, ...] | None = None,
 ) -> None:
     """Check the parameters of the module, which the shape of X may have chosen.
 
@@ -182,24 +186,33 @@ def check_module_parameters(
         All parameters of the estimator by name.
     module : nn.Module class or instance
         The module in use.
+    n_categories : tuple of int or None, default=None
+        Of each column of a table, 0 for numbers; None if all are numbers.
 
     Raises
     ------
     ValueError
-        If the module does not take ``n_members`` or a ``module__...`` parameter.
+        If the module does not take ``n_members``, a ``module__...`` parameter, or categories.
     """
     if isinstance(module, nn.Module):
         accepted: set[str] | None = set()
     else:
         accepted = parameter_names(module)
         is_default = parameters["module"] is None
-        reserved = {"n_members", *(_SIZE_NAMES.values() if is_default else ())}
+        reserved = {"n_members", *(_OF_THE_DATA if is_default else ())}
         _check_prefixed(parameters, "module", module, reserved)
     n_members = parameters["n_members"]
     if n_members is not None and accepted is not None and "n_members" not in accepted:
         raise ValueError(
             f"n_members={n_members!r} needs a module class with a parameter of that "
             f"name, got {module!r}; leave it None."
+        )
+    is_class = isinstance(module, type)
+    if n_categories and is_class and accepted is not None and "n_categories" not in accepted:
+        columns = [number for number, size in enumerate(n_categories) if size]
+        raise ValueError(
+            f"columns {columns} of X hold categories, which need a module class with a parameter "
+            f"n_categories, got {module!r}; encode them first."
         )
 
 
@@ -221,6 +234,7 @@ def net_parameters(
     module: type[nn.Module] | nn.Module,
     example_shape: tuple[int, ...],
     n_rows: int,
+    n_categories: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
     """Return the keyword parameters of the net, those of its parts with their prefix.
 
@@ -233,6 +247,8 @@ def net_parameters(
     example_shape : tuple of int
     n_rows : int
         Examples to train on.
+    n_categories : tuple of int or None, default=None
+        Of each column of a table, 0 for numbers; None if all are numbers.
 
     Returns
     -------
@@ -264,6 +280,8 @@ def net_parameters(
     size = _SIZE_NAMES.get(len(example_shape))
     if size is not None and accepted is not None and size in accepted:
         derived[f"module__{size}"] = example_shape[0]
+    if n_categories is not None and accepted is not None and "n_categories" in accepted:
+        derived["module__n_categories"] = n_categories
     for prefix in PREFIXES:
         derived |= {f"{prefix}__{k}": v for k, v in of_prefix(parameters, prefix).items()}
     return derived

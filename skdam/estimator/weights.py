@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, _num_samples
 from torch import Tensor
 
 from skdam._targets import Targets
@@ -22,7 +22,7 @@ def present_rows(
     ----------
     sample_weight : array-like of shape (n,), number or None
         None and a number stand for equal weights.
-    X : object of length n
+    X : array-like or Dataset of length n
 
     Returns
     -------
@@ -38,7 +38,7 @@ def present_rows(
     """
     if sample_weight is None:
         return None, None
-    shape_only = np.broadcast_to(np.float64(0), (len(X), 1))
+    shape_only = np.broadcast_to(np.float64(0), (_num_samples(X), 1))
     weights = _check_sample_weight(
         sample_weight, shape_only, dtype=np.float64, ensure_non_negative=True
     )
@@ -50,7 +50,7 @@ def present_rows(
     weights /= weights.mean()
     is_equal = weights.max() == weights.min()
     return (
-        None if len(rows) == len(X) else rows,
+        None if len(rows) == len(shape_only) else rows,
         None if is_equal else weights.astype(np.float32),
     )
 

@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
+from skdam import ResNet20, TabularMLP
 from skdam.data.examples import ExampleDataset
 from skdam.data.memory import InMemoryDataset
-from skdam.estimator.inputs import InputSpec, as_array_like, naming_columns, non_finite_columns
+from skdam.estimator.inputs import InputSpec, as_array_like, naming_columns
+from skdam.estimator.tables import TableSpec
 
 
 def test_frames_train_as_their_arrays_do(cancer, make):
@@ -61,29 +64,36 @@ BAD_DATA = {
         lambda X, y: (X, np.arange(len(y)) % 3),
         "Only binary classification is supported.*multiclass, with 3 distinct",
     ),
-    "NaN": (lambda X, y: (with_value(X, np.nan), y), r"contains NaN(.|\n)*not finite.*\[2\]"),
-    "infinity": (lambda X, y: (with_value(X, np.inf), y), r"infinity(.|\n)*not finite.*\[2\]"),
+    "infinity": (lambda X, y: (with_value(X, np.inf), y), r"infinity(.|\n)*  2: infinite values;"),
     "too large": (
         lambda X, y: (with_value(X.astype(float), 1e300), y),
-        r"infinity or a value too large(.|\n)*\[2\]",
+        r"infinity or a value too large(.|\n)*  2: values too large for float32; rescale",
     ),
-    "NaN in a frame": (
-        lambda X, y: (pd.DataFrame(with_value(X, np.nan), columns=list("abcd")), y),
-        r"NaN(.|\n)*\['c'\]",
+    "infinity in a frame": (
+        lambda X, y: (pd.DataFrame(with_value(X, -np.inf), columns=list("abcd")), y),
+        r"cannot be read:\n  'c': infinite values; replace them",
     ),
-    "text in a frame": (
-        lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(city="Rome"), y),
-        r"convert string to float(.|\n)*\['city'\]",
+    "too large in a frame": (
+        lambda X, y: (pd.DataFrame(with_value(X.astype(float), 1e300), columns=list("abcd")), y),
+        r"'c': values too large for float32; rescale",
+    ),
+    "text in an array": (
+        lambda X, y: (np.where(X > 9, X, "Rome"), y),
+        r"convert string to float(.|\n)*  0: strings; encode them",
+    ),
+    "sparse": (
+        lambda X, y: (csr_array(X), y),
+        r"X is a sparse csr_array.*X\.toarray\(\).*sparse_output=False",
     ),
     "3-D": (lambda X, y: (X[:, :, None], y), r"take X of shape \(n, n_features\).*module="),
     "lengths": (lambda X, y: (X[:-1], y), "inconsistent numbers of samples"),
     "dates": (
         lambda X, y: (pd.DataFrame({"a": X[:, 0], "t": pd.Timestamp("2020-01-01")}), y),
-        r"dates and durations have to be encoded as numbers: \['t'\]",
+        r"'t': dates; encode them as numbers, such as X\['t'\]\.dt\.dayofweek",
     ),
     "objects": (
         lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(o=[{}] * len(X)), y),
-        r"not finite numbers: \['o'\]",
+        r"'o': lists or structs; make columns",
     ),
     "NaN in y": (lambda X, y: (X, np.where(np.arange(len(y)) == 0, np.nan, y)), "y contains NaN"),
 }
@@ -100,8 +110,8 @@ def test_predict_refuses_data_that_differs_from_fit(toy, make):
     clf = make().fit(X, y)
     with pytest.raises(ValueError, match=r"X has 3 features, but .* is expecting 4"):
         clf.predict(X[:, :3])
-    with pytest.raises(ValueError, match=r"NaN(.|\n)*\[2\]"):
-        clf.predict_proba(with_value(X, np.nan))
+    with pytest.raises(ValueError, match=r"infinity(.|\n)*  2: infinite values"):
+        clf.predict_proba(with_value(X, np.inf))
     clf.fit(X * np.float32(1e-3), y)
     with pytest.raises(ValueError, match=r"scores of 1 rows of X overflow, the first in row 3"):
         clf.decision_function(with_value(X, 3e38))
@@ -158,20 +168,91 @@ def test_tensors_and_lists_of_images_become_arrays():
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[s]"])
-def test_dates_and_durations_are_refused(dtype):
-    with pytest.raises(ValueError, match=r"encoded as numbers: \['X'\]"):
+def test_arrays_of_dates_and_durations_are_refused(dtype):
+    with pytest.raises(ValueError, match=r"dates or durations.*64\[s\]; encode them as numbers"):
         as_array_like(np.zeros((2, 2), dtype=dtype))
 
 
-def test_an_error_names_the_columns_that_are_not_finite_numbers():
-    frame = pd.DataFrame({"a": [1, 2], "b": [1, np.inf], "c": ["x", "y"], "d": [1e300, 0]})
-    assert non_finite_columns(frame) == ["b", "c", "d"]
-    assert non_finite_columns(np.array([[1, np.nan], [2, 3]])) == [1]
-    message = r"what it was(.|\n)*\['b', 'c', 'd'\]"
-    with pytest.raises(TypeError, match=message), naming_columns(frame):
+def test_an_error_names_the_columns_that_are_not_numbers():
+    X = np.array([[1, 1, "x", 1e300], [2, np.inf, "y", 0]], dtype=object)
+    message = r"what it was(.|\n)*1: infinite(.|\n)*2: strings(.|\n)*3: values too large"
+    with pytest.raises(TypeError, match=message), naming_columns(X):
         raise TypeError("what it was")
+
+
+def test_an_error_names_gaps_where_there_may_be_none():
+    X = np.array([[1, np.nan], [2, 3]])
+    with (
+        pytest.raises(ValueError, match=r"what it was(.|\n)*  1: gaps; fill them"),
+        naming_columns(X),
+    ):
+        raise ValueError("what it was")
+    with pytest.raises(ValueError, match=r"^what it was$"), naming_columns(X, gaps=True):
+        raise ValueError("what it was")
 
 
 def test_an_error_about_finite_data_stays_as_it_is():
     with pytest.raises(ValueError, match=r"^what it was$"), naming_columns(np.ones((2, 2))):
         raise ValueError("what it was")
+
+
+def test_arrays_with_gaps_are_for_modules_that_take_them(toy, make):
+    X, y = toy
+    with_gap = with_value(X, np.nan)
+    assert np.isfinite(make().fit(with_gap, y).decision_function(with_gap)).all()
+    for module in (nn.Linear(4, 1), nn.Linear):
+        clf = make(module=module)
+        if module is nn.Linear:
+            clf.set_params(module__in_features=4, module__out_features=1)
+        with pytest.raises(ValueError, match=r"contains NaN(.|\n)*  2: gaps; fill them"):
+            clf.fit(with_gap, y)
+    images = np.zeros((20, 1, 8, 8))
+    images[3, 0, 2, 2] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        make().fit(images, np.arange(20) % 2)
+
+
+def test_the_tag_says_whether_gaps_are_allowed(make):
+    assert make().__sklearn_tags__().input_tags.allow_nan
+    assert make(module=TabularMLP).__sklearn_tags__().input_tags.allow_nan
+    assert not make(module=nn.Linear).__sklearn_tags__().input_tags.allow_nan
+    assert not make(module=ResNet20).__sklearn_tags__().input_tags.allow_nan
+
+
+def test_times_keep_their_digits(toy, make):
+    X, y = toy
+    rng = np.random.default_rng(0)
+    seconds = np.round(X[:, 0] * 1000 + rng.normal(size=len(X))).astype(np.float64)
+    centre = (seconds.min() + seconds.max()) / 2
+    centred, times = (np.column_stack([X[:, 1], seconds - o]) for o in (centre, -1.7e9))
+    expected = make().fit(centred, y).decision_function(centred)
+    for data in (times, times.tolist(), times.astype(object), pd.DataFrame(times)):
+        np.testing.assert_array_equal(make().fit(data, y).decision_function(data), expected)
+    clf = make().partial_fit(times, y).partial_fit(times[::-1], y[::-1])
+    other = make().partial_fit(centred, y).partial_fit(centred[::-1], y[::-1])
+    np.testing.assert_array_equal(clf.decision_function(times), other.decision_function(centred))
+
+
+def test_custom_modules_get_numbers_as_they_are(make):
+    seen = []
+
+    class Spy(nn.Linear):
+        def forward(self, X):
+            seen.append(X.detach().clone())
+            return super().forward(X)
+
+    times = 1.7e9 + np.arange(40.0)[:, None]
+    make(module=Spy(1, 1), lr=1e-12, max_epochs=1).fit(times, np.arange(40) % 2)
+    assert min(X.min() for X in seen) >= 1.7e9 - 128
+
+
+def test_ordinary_numbers_have_no_offset():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 4)) * [1, 1e-9, 1e6, 0] + [0, 1e-7, 1e8, 0.1]
+    assert TableSpec.of_numbers(X) == TableSpec()
+    X[:, 2] += 1e10
+    assert TableSpec.of_numbers(X).offsets[:2] == (0, 0)
+    assert TableSpec.of_numbers(X).offsets[2] == (X[:, 2].min() + X[:, 2].max()) / 2
+    assert TableSpec.of_numbers(X.astype(np.float32)) == TableSpec()
+    X[5, 2] = np.nan
+    assert 1e10 < TableSpec.of_numbers(X).offsets[2] < 1.1e10
