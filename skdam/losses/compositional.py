@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from skdam.losses.inner import InnerLoss, InnerLossName, inner_loss_function, mean_loss
 from skdam.losses.margin import AUCMarginLoss
+from skdam.losses.saddle import AUCSaddleLoss
 
 Phase = Literal["inner", "outer"]
+Saddle = Literal["running", "batch"]
 
 
 class CompositionalAUCLoss(nn.Module):
@@ -26,18 +28,31 @@ class CompositionalAUCLoss(nn.Module):
     Parameters
     ----------
     margin, version, prior, n_members
-        As in :class:`~skdam.AUCMarginLoss`.
+        As in :class:`~skdam.AUCMarginLoss`; ``version`` and ``prior`` are for
+        ``saddle="running"``.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
         The classification loss. "focal" weights the cross-entropy of an example by
         ``(1 - p_t) ** 2``. A callable takes ``(logits, targets)``, both float
         tensors of shape (batch,) or (batch, n_members), and returns the loss of
         each element.
+    saddle : {"running", "batch"}, default="running"
+        Where :math:`a`, :math:`b` and :math:`\alpha` come from. "running": they are
+        variables, which :class:`~skdam.PDSCA` moves from batch to batch. "batch": each
+        batch has its own best ones, the class means of its scores and what the margin
+        :math:`m` lacks, at which
+
+        .. math::
+
+            F = \mathrm{Var}[s | y{=}1] + \mathrm{Var}[s | y{=}0]
+                + \max(0, m - E[s | y{=}1] + E[s | y{=}0])^2 .
 
     Attributes
     ----------
-    outer : AUCMarginLoss
-        The loss :math:`F`.
-    a, b, alpha, margin, version, prior, n_members
+    outer : OuterLoss
+        The loss :math:`F`; an :class:`~skdam.AUCMarginLoss` with ``saddle="running"``.
+    a, b, alpha
+        Those of ``outer``, with ``saddle="running"`` only.
+    margin, version, prior, n_members
         Those of ``outer``.
 
     Raises
@@ -62,6 +77,8 @@ class CompositionalAUCLoss(nn.Module):
     0.5
     """
 
+    outer: Any
+
     def __init__(
         self,
         margin: float = 1.0,
@@ -70,11 +87,35 @@ class CompositionalAUCLoss(nn.Module):
         prior: float | None = None,
         n_members: int | None = None,
         inner_loss: InnerLossName | InnerLoss = "cross-entropy",
+        saddle: Saddle = "running",
     ) -> None:
         super().__init__()
-        self.outer = AUCMarginLoss(margin, version=version, prior=prior, n_members=n_members)
+        if saddle not in ("running", "batch"):
+            raise ValueError(f"saddle must be 'running' or 'batch', got {saddle!r}.")
+        if saddle == "running":
+            self.outer = AUCMarginLoss(margin, version=version, prior=prior, n_members=n_members)
+        elif version != "v2" or prior is not None:
+            raise ValueError(
+                "saddle='batch' takes neither version nor prior, got "
+                f"version={version!r} and prior={prior!r}; they need saddle='running'."
+            )
+        else:
+            self.outer = AUCSaddleLoss(margin, n_members=n_members)
         inner_loss_function(inner_loss)  # raises now if it would later
         self.inner_loss = inner_loss
+
+    def __getattr__(self, name: str) -> Any:
+        # torch asks this where a property has found nothing
+        if name in ("a", "b", "alpha") and isinstance(self.outer, AUCSaddleLoss):
+            raise AttributeError(
+                f"there is no {name!r} with saddle='batch': each batch has its own a, b and alpha."
+            )
+        return super().__getattr__(name)
+
+    @property
+    def saddle(self) -> Saddle:
+        """Where ``a``, ``b`` and ``alpha`` come from."""
+        return "batch" if isinstance(self.outer, AUCSaddleLoss) else "running"
 
     @property
     def margin(self) -> float:

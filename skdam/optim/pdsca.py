@@ -76,7 +76,8 @@ class PDSCA(torch.optim.Optimizer):
         ``epoch_decay``, ``clip_value``.
     loss : CompositionalAUCLoss or AUCMarginLoss
         The parameters of the loss or, if it has one, of its ``outer`` loss (``a`` and ``b``)
-        are optimized too, in their own group. Its method ``ascend(lr)`` takes the dual step.
+        are optimized too, in their own group, which may be empty. Its method ``ascend(lr)``
+        takes the dual step.
     lr : float, default=0.1
         Rate of the outer and of the dual step.
     inner_lr : float or None, default=None
@@ -186,10 +187,11 @@ class PDSCA(torch.optim.Optimizer):
         super().__init__(params, defaults)
         # those of an inner loss, if it has any, are left alone
         outer = getattr(loss, "outer", loss)
-        auxiliary: list[Any] = [(f"loss.{name}", p) for name, p in outer.named_parameters()]
-        if "param_names" not in self.param_groups[0]:
-            auxiliary = [parameter for _, parameter in auxiliary]
-        self.add_param_group({"params": auxiliary, "auxiliary": True})
+        auxiliary = [(f"loss.{name}", p) for name, p in outer.named_parameters()]
+        group: dict[str, Any] = {"params": [p for _, p in auxiliary], "auxiliary": True}
+        if "param_names" in self.param_groups[0]:
+            group["param_names"] = [name for name, _ in auxiliary]
+        self.add_param_group(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, which joins at the current phase."""

@@ -174,6 +174,7 @@ TRACED = {"compile": True, "compile__backend": "aot_eager"}
         {"callbacks": [Slower()]},
         {"callbacks": [LRScheduler("StepLR", step_size=1, step_every="batch")]},
         {"optimizer__adaptive": True, "lr": 0.01},
+        {"criterion__saddle": "batch", "optimizer__averaging": 0.9},
         {"optimizer__param_groups": [("0.*", {"lr": 0.01})]},
     ],
     ids=str,

@@ -23,6 +23,7 @@ STRATEGIES = [
     {"strategy": "two-stage"},
     {"strategy": "auc"},
     {"strategy": "cross-entropy"},
+    {"criterion__saddle": "batch"},
 ]
 
 

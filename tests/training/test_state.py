@@ -24,6 +24,7 @@ from skdam import CompositionalAUCNet
         {"strategy": "two-stage"},
         {"strategy": "cross-entropy", "optimizer__adaptive": True, "lr": 0.01},
         {"strategy": "two-stage", "optimizer__averaging": 0.8},
+        {"criterion__saddle": "batch"},
     ],
     ids=str,
 )
