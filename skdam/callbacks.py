@@ -37,9 +37,9 @@ class StageSchedule(Callback):
 
 
 class EarlyStoppingAUC(Callback):
-    """Stop when the validation ROC AUC stalls, and keep the weights of the best epoch.
+    """Stop when a ROC AUC stalls, and keep the weights of the best epoch.
 
-    The ROC AUC is checked at the end of the first epoch that is 25 or more batches after the last
+    That of validation data is checked at the end of the first epoch that is 25 or more batches after the last
     check, and at the end of the last epoch. So with 25 batches in an epoch or more, every epoch is
     checked. An epoch without a check is not scored, and its validation scores in the history are
     NaN. With ``strategy="two-stage"`` the checks of the first stage are ignored.
@@ -50,11 +50,15 @@ class EarlyStoppingAUC(Callback):
         Checks without an improvement of ``tol`` before training stops.
     tol : float, default=1e-4
         Smallest increase of the ROC AUC that counts as an improvement.
+    monitor : str, default="valid_roc_auc"
+        The ROC AUC in the history. Epochs where it is NaN are no checks.
+    window : int, default=1
+        The score of a check is the mean of so many values, the latest.
 
     Attributes
     ----------
     best_score_ : float
-        Highest validation ROC AUC.
+        Highest score.
     best_epoch_ : int
         The epoch of that score, counted from 1. Its weights are kept.
 
@@ -64,9 +68,17 @@ class EarlyStoppingAUC(Callback):
         At the end of an epoch, if the net has no validation data.
     """
 
-    def __init__(self, n_iter_no_change: int = 10, tol: float = 1e-4) -> None:
+    def __init__(
+        self,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        monitor: str = "valid_roc_auc",
+        window: int = 1,
+    ) -> None:
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.monitor = monitor
+        self.window = window
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.best_score_ = -np.inf
@@ -74,6 +86,7 @@ class EarlyStoppingAUC(Callback):
         self._n_stalled_ = 0
         self._best_state_: dict[str, Any] | None = None
         self._n_checked_ = len(net.history)
+        self._recent_: list[float] = []
 
     def is_due(self, net: Any) -> bool:
         """Return whether the epoch in which the net has just been trained is to be checked."""
@@ -81,14 +94,19 @@ class EarlyStoppingAUC(Callback):
         return batches >= _BATCHES_A_CHECK or len(net.history) >= net.last_epoch_
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        if "valid_roc_auc" not in net.history[-1]:
-            raise ValueError("EarlyStoppingAUC needs validation data: set train_split of the net.")
-        score = net.history[-1, "valid_roc_auc"]
+        if self.monitor not in net.history[-1]:
+            raise ValueError(
+                f"EarlyStoppingAUC needs {self.monitor} in the history; for that of validation "
+                "data, set train_split of the net."
+            )
+        score = net.history[-1, self.monitor]
         if math.isnan(score):
             return
         self._n_checked_ = len(net.history)
         if net.strategy == "two-stage" and net.optimizer_.pretraining:
             return
+        self._recent_ = [*self._recent_[-self.window + 1 :], score] if self.window > 1 else [score]
+        score = float(np.mean(self._recent_))
         self._n_stalled_ = 0 if score >= self.best_score_ + self.tol else self._n_stalled_ + 1
         if score > self.best_score_:
             self.best_score_ = score
@@ -109,5 +127,9 @@ def validation_is_due(net: Any) -> bool:
 
     It is, unless a callback that stops it checks some epochs only.
     """
-    stops = [stop for _, stop in net.callbacks_ if isinstance(stop, EarlyStoppingAUC)]
+    stops = [
+        stop
+        for _, stop in net.callbacks_
+        if isinstance(stop, EarlyStoppingAUC) and stop.monitor == "valid_roc_auc"
+    ]
     return not stops or any(stop.is_due(net) for stop in stops)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
 
-from skdam._targets import are_plain, rows_of, weights_of
+from skdam._targets import are_plain, folds_of, rows_of, weights_of
 from skdam.data.memory import InMemoryDataset, to_tensor
 
 _WORKER_PARAMETERS = {
@@ -176,6 +176,13 @@ def has_plain_targets(dataset: Any) -> bool:
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return are_plain(getattr(dataset, "y", None))
+
+
+def has_folds(dataset: Any) -> bool:
+    """Return whether the targets of a dataset have folds."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return folds_of(getattr(dataset, "y", None)) is not None
 
 
 def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Self
@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import ProgressBar
+from skorch.callbacks import Callback, ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset, Subset
@@ -25,10 +25,11 @@ from skdam._device import forked_rng, resolve_device
 from skdam._threads import n_threads, threads, work_of
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
-from skdam.data.examples import ExampleDataset, labels_of
+from skdam.data.examples import ExampleDataset, has_folds, labels_of, sample_weights_of
 from skdam.data.memory import InMemoryDataset
-from skdam.estimator.decision import Decision
+from skdam.estimator.decision import Calibration, Decision, odds_of_class_weight
 from skdam.estimator.defaults import module_for, takes_gaps
+from skdam.estimator.folds import assign_folds
 from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, validated
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import (
@@ -38,6 +39,7 @@ from skdam.estimator.parameters import (
     check_callback_names,
     check_module_parameters,
     check_parameters,
+    ensemble_size,
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
@@ -45,9 +47,14 @@ from skdam.estimator.validation import naming_validation_data, validation_data
 from skdam.estimator.weights import present_rows, with_weights
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
+from skdam.training.epoch import DivergenceError
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
+from skdam.training.outofbag import OutOfBagScoring, join
 
 _SEED_BOUND = np.iinfo(np.int32).max
+_CHECKS_OF_VALIDATION = 10
+_CHECKS_OUT_OF_BAG = 4
+_LEAST_OF_A_CLASS = 10
 
 
 class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseEstimator):
@@ -237,6 +244,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
     classes_: np.ndarray
     _input_spec: InputSpec
+    _decision: Decision
     _rng: np.random.RandomState
 
     def __init__(
@@ -250,21 +258,24 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         inner_loss: InnerLossName | InnerLoss = "cross-entropy",
         margin: float = 1.0,
         inner_steps: int = 1,
-        lr: float = 0.1,
+        lr: float | Literal["auto"] = "auto",
         inner_lr: float | None = None,
-        betas: Sequence[float] = (0.9, 0.9),
-        weight_decay: float = 1e-4,
-        epoch_decay: float = 2e-3,
-        clip_value: float = 1.0,
-        milestones: Sequence[float] = (0.5, 0.75),
+        betas: Sequence[float] | Literal["auto"] = "auto",
+        weight_decay: float | Literal["auto"] = "auto",
+        epoch_decay: float | Literal["auto"] = "auto",
+        clip_value: float | Literal["auto"] = "auto",
+        milestones: Sequence[float] | Literal["auto"] = "auto",
         lr_decay: float = 0.1,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         sampling_rate: float | Literal["auto"] = 0.5,
         n_members: int | None = None,
+        cross_fit: bool = True,
+        calibration: Calibration | None = "auto",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int | Literal["auto"] = "auto",
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: list[Any] | None = None,
@@ -297,6 +308,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.batch_size = batch_size
         self.sampling_rate = sampling_rate
         self.n_members = n_members
+        self.cross_fit = cross_fit
+        self.calibration = calibration
+        self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -318,6 +332,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
+        groups: ArrayLike | None = None,
         X_val: ArrayLike | Dataset[Any] | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
@@ -370,11 +385,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
-            module, dataset = self._read(X, y, sample_weight, reset=previous is None)
+            module, dataset = self._read(
+                X, y, sample_weight, reset=previous is None, groups=groups, cross_fit=self.cross_fit
+            )
             given = self._read_validation(X_val, y_val, sample_weight_val)
             self._rng = _new_rng(self.random_state)
             train, valid = self._split(dataset, given)
-            net = self._make_net(module, len(train), valid)
+            net = self._make_net(module, train, valid)
             self._train(net, train, previous, restart=True)
         return self
 
@@ -417,7 +434,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 X, y, sample_weight, reset=previous is None, classes=classes
             )
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            net = self._make_net(module, len(dataset), milestones=())
+            net = self._make_net(module, dataset, milestones=())
             self._train(net, dataset, previous, epochs=1)
         return self
 
@@ -446,7 +463,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """
         dataset = self._read_new(X)
         with self._threads(self.net_):
-            return Decision(self.offset_).scores(self.net_.decision_function(dataset))
+            return self._decision.scores(self.net_.decision_function(dataset))
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the sigmoid of :meth:`decision_function` as class probabilities.
@@ -575,15 +592,18 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def __getstate__(self) -> dict[str, Any]:
         # the fitted state of callbacks may be on a device, or refer to the optimizer
         state = super().__getstate__() | {"callbacks": clone(self.callbacks, safe=False)}
-        if "_input_spec" in state:
-            # as plain values, skops does not have to trust this type
-            state["_input_spec"] = astuple(self._input_spec)
+        # as plain values, skops does not have to trust these types
+        for name in ("_input_spec", "_decision"):
+            if name in state:
+                state[name] = astuple(state[name])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_input_spec" in state:
             self._input_spec = InputSpec.restored(state["_input_spec"])
+        if "_decision" in state:
+            self._decision = Decision(*state["_decision"])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -614,6 +634,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         *,
         reset: bool,
         classes: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        cross_fit: bool = False,
     ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
         """Return the module and the dataset to train on, after all checks of X and y.
 
@@ -645,7 +667,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             y = y[rows]
         known = None if reset else self.classes_
         self.classes_, targets = encode_labels(y, classes=classes, known=known)
-        return module, spec.dataset(X, with_weights(targets, weights))
+        folds, n_folds = None, ensemble_size(parameters, module) if cross_fit else 0
+        if n_folds > 1 and hasattr(module, "out_of_bag") and not isinstance(X, Dataset):
+            if groups is not None and rows is not None:
+                groups = np.asarray(groups)[rows]
+            folds = assign_folds(X, targets, n_folds, groups)
+        elif groups is not None:
+            raise ValueError(
+                "groups are for the folds of cross-fitting: data in memory, the default network for "
+                "tables with two members or more, and cross_fit=True."
+            )
+        return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
 
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
         """Return data to score as a dataset, after checking it against fit."""
@@ -687,16 +719,14 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _make_net(
         self,
         module: type[nn.Module] | nn.Module,
-        n_rows: int,
+        train: Any,
         valid: Any = None,
         **changes: Any,
     ) -> CompositionalAUCNet:
         """Return a net with the parameters of the estimator, updated with ``changes``."""
         parameters = self.get_params(deep=False) | changes
         callbacks = list(self.callbacks or ())
-        if valid is not None and self.early_stopping:
-            stop = EarlyStoppingAUC(self.n_iter_no_change, self.tol)
-            callbacks.append(("early_stopping", stop))
+        callbacks += self._stops(train, valid)
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
@@ -705,8 +735,32 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             callbacks=callbacks,
             train_split=None if valid is None else predefined_split(valid),
             random_state=int(self._rng.randint(_SEED_BOUND)),
-            **net_parameters(parameters, module, spec.shape, n_rows, spec.table.n_categories),
+            **net_parameters(
+                parameters,
+                module,
+                spec.shape,
+                len(train),
+                spec.table.n_categories,
+                train.X.numpy() if isinstance(train, InMemoryDataset) else None,
+            ),
         )
+
+    def _stops(self, train: Any, valid: Any) -> list[tuple[str, Callback]]:
+        """Return the callbacks that watch training and stop it early."""
+        patience = self.n_iter_no_change
+        if valid is not None:
+            n_checks = _CHECKS_OF_VALIDATION if patience == "auto" else patience
+            stop = EarlyStoppingAUC(n_checks, self.tol)
+            return [("early_stopping", stop)] if self.early_stopping else []
+        if not has_folds(train):
+            return []
+        scoring = ("out_of_bag", OutOfBagScoring())
+        n_few = np.bincount(labels_of(train).astype(int)).min()
+        if self.early_stopping is False or n_few < _LEAST_OF_A_CLASS:
+            return [scoring]
+        n_checks = _CHECKS_OUT_OF_BAG if patience == "auto" else patience
+        stop = EarlyStoppingAUC(n_checks, self.tol, "oob_roc_auc", window=3)
+        return [scoring, ("early_stopping", stop)]
 
     def _train(
         self,
@@ -729,16 +783,48 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                     sample = sample_for_statistics(dataset, copy=self.module is not None)
                     net.module_.fit_statistics(*sample)
                 net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-                decision = Decision.learn(net.decision_function, dataset)
+                out_of_bag = join(net, dataset) if has_folds(dataset) else None
         net.train_split = None  # drops the validation data
         self.net_ = net
-        self.offset_ = decision.offset
+        self._decision = self._calibrate(dataset, out_of_bag)
+        self.offset_ = self._decision.offset
         self.n_iter_ = len(net.history)
         self.history_ = _history_arrays(net.history)
-        self.__dict__.pop("best_score_", None)
+        for name in ("best_score_", "oob_decision_function_", "oob_score_"):
+            self.__dict__.pop(name, None)
+        if out_of_bag is not None:
+            self.oob_decision_function_ = self._decision.scores(out_of_bag)
+            self.oob_score_ = float(
+                roc_auc_score(
+                    labels_of(dataset), out_of_bag, sample_weight=sample_weights_of(dataset)
+                )
+            )
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
             self.best_score_ = float(stop.best_score_)
+
+    def _calibrate(self, dataset: Any, out_of_bag: np.ndarray | None) -> Decision:
+        """Return what makes log-odds of the logits."""
+        targets, weights = labels_of(dataset), sample_weights_of(dataset)
+        if out_of_bag is not None and not np.isfinite(out_of_bag).all():
+            raise DivergenceError(
+                "the scores of the training data overflow: X has values too large for float32."
+            )
+        if out_of_bag is not None and self.calibration is not None:
+            kind = "sigmoid" if self.calibration == "auto" else self.calibration
+            decision = Decision.calibrated(out_of_bag, targets, weights, kind)
+        elif self.calibration in ("sigmoid", "isotonic"):
+            raise ValueError(
+                f"calibration={self.calibration!r} needs out-of-bag scores: data in memory, the "
+                "default network for tables with two members or more, and cross_fit=True. Use "
+                "'auto', and wrap the classifier in CalibratedClassifierCV."
+            )
+        else:
+            sampler = self.net_.sampler_
+            rate = sampler.n_positive / (sampler.n_positive + sampler.n_negative)
+            decision = Decision.of_prior(float(np.average(targets, weights=weights)), rate)
+        odds = odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
+        return decision.shifted(odds) if odds else decision
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         """Return a context in which torch computes with as many threads as ``n_jobs`` says.

@@ -1,18 +1,50 @@
-"""What is chosen where the user left it open, by the shape of an example and the rows."""
+"""What is chosen where the user left it open, by the network and the size of the data."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from skdam.networks.defaults import default_module
+from skdam.networks.tabular import TabularMLP
 
-_LEAST_BATCH_SIZE = 64
-_LARGEST_BATCH_OF_TABLE = 1024
+_PERCEPTRON = {
+    "betas": (1.0, 0.1),
+    "weight_decay": 0.03,
+    "epoch_decay": 0.0,
+    "clip_value": math.inf,
+    "milestones": (),
+    "optimizer__adaptive": True,
+    "criterion__saddle": "batch",
+}
+_ALTERNATING = {"optimizer__averaging": 0.98}
+# the inner step of lookahead is no adaptive one
+_LOOKAHEAD = {"inner_lr": 0.1}
+_OTHER = {
+    "lr": 0.1,
+    "betas": (0.9, 0.9),
+    "weight_decay": 1e-4,
+    "epoch_decay": 2e-3,
+    "clip_value": 1.0,
+    "milestones": (0.5, 0.75),
+}
+
+_LR_OF_128 = 1e-3
+_BATCHES_AN_EPOCH = 96
+_LEAST_BATCHES = 1200
+_LEAST_EPOCHS = 8
+_FEW_ROWS = 2_500
+_MANY_ROWS = 20_000
+_MOST_VALUES = 400
+_MOST_ROWS = 2**14
+_MANY_COLUMNS = 1_000
+
 _LARGEST_BATCH_OF_OTHER_DATA = 128
-_BATCHES_AN_EPOCH = 128
-_LEAST_BATCHES = 300
-_LEAST_EPOCHS = 20
+_BATCHES_OF_OTHER_DATA = 300
+_EPOCHS_OF_OTHER_DATA = 20
 
 
 def module_for(
@@ -36,18 +68,25 @@ def takes_gaps(module: type[nn.Module] | nn.Module | None) -> bool:
     return bool(getattr(module_for(module, (1,)), "takes_gaps", False))
 
 
-def training_length(
-    batch_size: int | str, max_epochs: int | str, n_rows: int, example_shape: tuple[int, ...]
-) -> tuple[int, int]:
-    """Return the batch size and the number of epochs, with "auto" replaced.
+def is_tabular(module: type[nn.Module] | nn.Module) -> bool:
+    """Return whether the recipe of the default network for tables is for a module."""
+    kind = module if isinstance(module, type) else type(module)
+    return issubclass(kind, TabularMLP)
+
+
+def recipe(
+    module: type[nn.Module] | nn.Module,
+    variant: str,
+    n_rows: int,
+    example_shape: tuple[int, ...],
+) -> dict[str, Any]:
+    """Return the parameters of training that suit a network and the size of the data.
 
     Parameters
     ----------
-    batch_size : int or "auto"
-        "auto" is 64 or, where that is more, a 128th of the rows, up to 1024 for tables and
-        128 for other data.
-    max_epochs : int or "auto"
-        "auto" is 20 or, where that is more, as many as it takes for 300 batches.
+    module : nn.Module class or instance
+        The module in use.
+    variant : {"alternating", "lookahead"}
     n_rows : int
         Examples to train on.
     example_shape : tuple of int
@@ -55,13 +94,63 @@ def training_length(
 
     Returns
     -------
-    batch_size, max_epochs : int
+    dict
+        By the names of the estimator's parameters.
     """
-    if isinstance(batch_size, str):
-        is_table = len(example_shape) == 1
-        largest = _LARGEST_BATCH_OF_TABLE if is_table else _LARGEST_BATCH_OF_OTHER_DATA
-        batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, _LEAST_BATCH_SIZE, largest))
-    if isinstance(max_epochs, str):
+    if is_tabular(module):
+        batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
-        max_epochs = max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches))
-    return batch_size, max_epochs
+        return {
+            **_PERCEPTRON,
+            **(_LOOKAHEAD if variant == "lookahead" else _ALTERNATING),
+            "lr": _LR_OF_128 * math.sqrt(batch_size / 128),
+            "batch_size": batch_size,
+            "max_epochs": max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches)),
+        }
+    is_table = len(example_shape) == 1
+    largest = 1024 if is_table else _LARGEST_BATCH_OF_OTHER_DATA
+    batch_size = int(np.clip(n_rows // 128, 64, largest))
+    n_batches = -(-n_rows // batch_size)
+    n_epochs = max(_EPOCHS_OF_OTHER_DATA, -(-_BATCHES_OF_OTHER_DATA // n_batches))
+    return {**_OTHER, "batch_size": batch_size, "max_epochs": n_epochs}
+
+
+def network_size(
+    module: type[nn.Module] | nn.Module, X: np.ndarray | None, n_rows: int, n_features: int
+) -> dict[str, Any]:
+    """Return the parameters of :class:`~skdam.TabularMLP` that suit a table.
+
+    Parameters
+    ----------
+    module : nn.Module class or instance
+        The module in use; for others there are none.
+    X : ndarray of shape (n_rows, n_features), or None
+        None where it is not in memory.
+    n_rows, n_features : int
+
+    Returns
+    -------
+    dict
+        By the names of the network's parameters.
+    """
+    if not (isinstance(module, type) and is_tabular(module)):
+        return {}
+    chosen: dict[str, Any] = {"n_landmarks": min(n_rows, 512)}
+    if n_features > _MANY_COLUMNS:
+        # the table of the encoding grows with the columns, whatever the batch
+        chosen["encoding"] = None
+    if n_rows < _FEW_ROWS:
+        chosen["n_bins"] = 16
+    if n_rows >= _MANY_ROWS and X is not None and n_features <= _MANY_COLUMNS:
+        n_values = tuple(_n_values(column) for column in X.T)
+        chosen["n_values"] = n_values if sum(n_values) <= _MOST_ROWS else None
+    return chosen
+
+
+def _n_values(column: np.ndarray) -> int:
+    """Return the number of distinct values of whole numbers, 0 if it is more than 400."""
+    for values in (column[:: max(len(column) // _MANY_ROWS, 1)], column):
+        distinct = np.unique(values[~np.isnan(values)])
+        if len(distinct) > _MOST_VALUES or (distinct % 1).any():
+            return 0
+    return len(distinct)

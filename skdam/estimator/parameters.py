@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from skorch.callbacks import Callback
@@ -15,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from skdam._device import resolve_device
 from skdam.data.batches import inference_batch_size
-from skdam.estimator.defaults import training_length
+from skdam.estimator.decision import CALIBRATIONS
+from skdam.estimator.defaults import network_size, recipe
 from skdam.estimator.prefixed import of_prefix
 from skdam.losses.compositional import CompositionalAUCLoss
 from skdam.losses.inner import INNER_LOSSES
@@ -32,21 +34,24 @@ CONSTRAINTS: dict[str, Any] = {
     "inner_loss": [StrOptions(set(INNER_LOSSES)), callable],
     "margin": [Interval(Real, 0, None, closed="neither")],
     "inner_steps": [Interval(Integral, 1, None, closed="left")],
-    "lr": [Interval(Real, 0, None, closed="neither")],
+    "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
     "inner_lr": [None, Interval(Real, 0, None, closed="neither")],
-    "betas": ["array-like"],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "epoch_decay": [Interval(Real, 0, None, closed="left")],
-    "clip_value": [Interval(Real, 0, None, closed="neither")],
-    "milestones": ["array-like"],
+    "betas": [StrOptions({"auto"}), "array-like"],
+    "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    "epoch_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    "clip_value": [StrOptions({"auto"}), Interval(Real, 0, None, closed="right")],
+    "milestones": [StrOptions({"auto"}), "array-like"],
     "lr_decay": [Interval(Real, 0, 1, closed="right")],
     "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
     "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
     "n_members": [None, Interval(Integral, 1, None, closed="left")],
     "early_stopping": ["boolean", StrOptions({"auto"})],
+    "cross_fit": ["boolean"],
+    "calibration": [None, StrOptions(set(CALIBRATIONS))],
+    "class_weight": [None, StrOptions({"balanced"}), Mapping],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
     "warm_start": ["boolean"],
     "callbacks": [None, list],
@@ -235,6 +240,7 @@ def net_parameters(
     example_shape: tuple[int, ...],
     n_rows: int,
     n_categories: tuple[int, ...] | None = None,
+    X: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the keyword parameters of the net, those of its parts with their prefix.
 
@@ -249,6 +255,8 @@ def net_parameters(
         Examples to train on.
     n_categories : tuple of int or None, default=None
         Of each column of a table, 0 for numbers; None if all are numbers.
+    X : ndarray of shape (n, n_features) or None, default=None
+        A table in memory.
 
     Returns
     -------
@@ -260,17 +268,18 @@ def net_parameters(
     ValueError
         If the device is unknown or absent.
     """
-    batch_size, max_epochs = training_length(
-        parameters["batch_size"], parameters["max_epochs"], n_rows, example_shape
-    )
+    chosen = recipe(module, parameters["variant"], n_rows, example_shape)
+    parameters = parameters | {
+        name: value for name, value in chosen.items() if _is_open(parameters, name)
+    }
     derived = {name: parameters[name] for name in _OF_THE_NET}
     derived |= {f"criterion__{name}": parameters[name] for name in _OF_THE_CRITERION}
     derived |= {f"optimizer__{name}": parameters[name] for name in _OF_THE_OPTIMIZER}
     derived |= {
         "optimizer__betas": tuple(parameters["betas"]),
         "iterator_valid__batch_size": inference_batch_size(example_shape),
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
+        "max_epochs": parameters["max_epochs"],
+        "batch_size": parameters["batch_size"],
         "device": resolve_device(parameters["device"]),
         "verbose": int(parameters["verbose"]),
     }
@@ -282,9 +291,28 @@ def net_parameters(
         derived[f"module__{size}"] = example_shape[0]
     if n_categories is not None and accepted is not None and "n_categories" in accepted:
         derived["module__n_categories"] = n_categories
+    if len(example_shape) == 1:
+        sizes = network_size(module, X, n_rows, example_shape[0])
+        derived |= {f"module__{name}": value for name, value in sizes.items()}
     for prefix in PREFIXES:
         derived |= {f"{prefix}__{k}": v for k, v in of_prefix(parameters, prefix).items()}
     return derived
+
+
+def _is_open(parameters: dict[str, Any], name: str) -> bool:
+    """Return whether the user left a parameter open."""
+    value = parameters.get(name)
+    return value is None or (isinstance(value, str) and value == "auto")
+
+
+def ensemble_size(parameters: dict[str, Any], module: type[nn.Module] | nn.Module) -> int:
+    """Return the members of the module in use: as set, or its default, or 1."""
+    if isinstance(module, nn.Module):
+        return int(getattr(module, "n_members", 1))
+    if parameters["n_members"] is not None:
+        return int(parameters["n_members"])
+    default = inspect.signature(module).parameters.get("n_members")
+    return default.default if default is not None and isinstance(default.default, int) else 1
 
 
 def parameter_names(function: Callable[..., Any]) -> set[str] | None:

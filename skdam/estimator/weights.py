@@ -55,8 +55,18 @@ def present_rows(
     )
 
 
-def with_weights(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray | Tensor:
-    """Return targets that carry weights, where there are any."""
-    if weights is None:
+def with_weights(
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    folds: np.ndarray | None = None,
+    n_folds: int = 0,
+) -> np.ndarray | Tensor:
+    """Return targets that carry weights and folds, where there are any."""
+    if weights is None and folds is None:
         return targets
-    return Targets.of(torch.from_numpy(targets), torch.from_numpy(weights))
+    return Targets.of(
+        torch.from_numpy(targets),
+        None if weights is None else torch.from_numpy(weights),
+        None if folds is None else torch.from_numpy(folds),
+        n_folds,
+    )

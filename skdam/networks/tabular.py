@@ -28,7 +28,8 @@ ENCODINGS = ("piecewise-linear",)
 
 _STATISTICS_ROWS = 100_000
 _KERNEL_ROWS = 20_000
-_MOST_NODES = 400
+_MOST_CATEGORIES = 400
+_MOST_ROWS = 2**15
 _CHUNK = 4096
 _SHARES = np.linspace(0, 1, 5)
 _TEMPERATURE = 0.003
@@ -153,8 +154,10 @@ class TabularMLP(nn.Module):
             self.columns: nn.Module = StandardColumns(categories)
             self.first: nn.Module = MemberLinear(n_members, self.columns.n_out, sizes[0])
         else:
+            # the table of the first layer is computed for each batch
+            most = max(min(_MOST_CATEGORIES, _MOST_ROWS // n_features), 1)
             n_nodes = [
-                min(category + 1, _MOST_NODES + 1) if category else max(value, n_bins + 1)
+                min(category, most) + 1 if category else max(value, n_bins + 1)
                 for category, value in zip(categories, values, strict=True)
             ]
             self.columns = nn.Identity()
@@ -301,11 +304,22 @@ class TabularMLP(nn.Module):
         logits = self.out_of_bag_logits(X, folds)
         if self.kernel_machine is None or self.standard is None or not self.kernel_machine.is_fitted:
             return logits, None
-        scores = [
-            self.kernel_machine.out_of_bag(self.standard(some), of_some)
-            for some, of_some in zip(X.split(_CHUNK), folds.split(_CHUNK), strict=True)
-        ]
-        return logits, torch.cat(scores)
+        return logits, self._kernel_out_of_bag(X, folds)
+
+    def _kernel_out_of_bag(self, X: Tensor, folds: Tensor) -> Tensor:
+        assert self.kernel_machine is not None and self.standard is not None
+        parts = zip(X.split(_CHUNK), folds.split(_CHUNK), strict=True)
+        return torch.cat(
+            [self.kernel_machine.out_of_bag(self.standard(some), fold) for some, fold in parts]
+        )
+
+    @torch.no_grad()
+    def out_of_bag_decision(self, X: Tensor, folds: Tensor) -> Tensor:
+        """Return :meth:`decision_function` of rows by what was trained without them."""
+        logits = self.out_of_bag_logits(X, folds)
+        if self.kernel_machine is None or self.standard is None or not self.shares[1]:
+            return logits
+        return self.shares[0] * logits + self.shares[1] * self._kernel_out_of_bag(X, folds)
 
     @torch.no_grad()
     def out_of_bag_logits(self, X: Tensor, folds: Tensor) -> Tensor:

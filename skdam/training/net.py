@@ -37,7 +37,7 @@ from skdam.training.scoring import (
     n_members_of,
     padded,
     probabilities,
-    vote,
+    decision_of,
 )
 from skdam.training.step import Step
 
@@ -387,7 +387,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
-        logits = self._evaluate(X, lambda batch: vote(self.module_, self.infer(batch)))
+        self.check_is_fitted()
+        decide = decision_of(self.module_, self.module_)
+        logits = self._evaluate(X, lambda batch: decide(scaled(self._on_device(batch))))
         return logits.double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:

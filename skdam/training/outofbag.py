@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from skdam._targets import folds_of, rows_of, weights_of
+from skdam.data.examples import labels_of
 
 _ROWS = 20_000
+_CHUNK = 2**17
 _BATCHES_A_CHECK = 25
 _GROWTH = 0.1
 
@@ -60,6 +62,53 @@ class OutOfBagScoring(Callback):
         )
 
 
+def join(net: Any, dataset: Any) -> np.ndarray:
+    """Let a network learn how its parts vote, and return its joint scores out of bag.
+
+    Parameters
+    ----------
+    net : CompositionalAUCNet
+        Trained; its module has ``out_of_bag``, ``out_of_bag_logits`` and ``share_vote``.
+    dataset : InMemoryDataset or Subset of one
+        The training data, with folds. The shares are learnt from at most 20,000 rows, half of them
+        positives if there are enough.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+    """
+    net._set_training(False)
+    module = net.module_
+    device = next(module.parameters()).device
+    X, y = (values.to(device) for values in sampled(dataset, net.random_state))
+    logits, scores = module.out_of_bag(X, folds_of(y))
+    if scores is not None:
+        module.share_vote(logits, scores, y.as_subclass(Tensor), weights_of(y))
+    X, y = rows_in_memory(dataset)
+    joint = [
+        module.out_of_bag_decision(some.to(device), folds.to(device)).cpu()
+        for some, folds in zip(X.split(_CHUNK), folds_of(y).split(_CHUNK), strict=True)
+    ]
+    return torch.cat(joint).double().numpy()
+
+
+def rows_in_memory(dataset: Any, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return X and targets of data in memory, or of some rows of it.
+
+    Parameters
+    ----------
+    dataset : InMemoryDataset or Subset of one
+    rows : Tensor of shape (n,), int64, or None, default=None
+        None for all, which are not copied unless they are a subset.
+    """
+    while isinstance(dataset, Subset):
+        indices = torch.as_tensor(dataset.indices)
+        rows = indices if rows is None else indices[rows]
+        dataset = dataset.dataset
+    X, y = dataset.X, dataset.y
+    return (X, y) if rows is None else (X[rows], rows_of(y, rows))
+
+
 def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
     """Return the rows of data in memory, at most 20,000, half of them positives if possible.
 
@@ -74,19 +123,10 @@ def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
     X : Tensor of shape (n, n_features)
     y : Targets of shape (n,)
     """
-    rows = None
-    while isinstance(dataset, Subset):
-        indices = torch.as_tensor(dataset.indices)
-        rows = indices if rows is None else indices[rows]
-        dataset = dataset.dataset
-    X, y = dataset.X, dataset.y
-    labels = (y if rows is None else y.as_subclass(Tensor)[rows]).cpu().numpy()
-    if len(labels) > _ROWS:
-        drawn = _drawn_by_class(labels, np.random.default_rng(seed))
-        rows = drawn if rows is None else rows[drawn]
-    if rows is None:
-        return X, y
-    return X[rows], rows_of(y, rows)
+    labels = labels_of(dataset)
+    if len(labels) <= _ROWS:
+        return rows_in_memory(dataset)
+    return rows_in_memory(dataset, _drawn_by_class(labels, np.random.default_rng(seed)))
 
 
 def _drawn_by_class(labels: np.ndarray, rng: np.random.Generator) -> Tensor:

@@ -39,6 +39,16 @@ def vote(module: nn.Module, logits: Tensor) -> Tensor:
     return getattr(module, "vote", mean_probability_logit)(logits)
 
 
+def decision_of(module: nn.Module, infer: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    """Return the function that gives one logit for each row of a batch.
+
+    It is the method ``decision_function`` of the module, if any, or else the vote of what
+    ``infer`` returns.
+    """
+    decide = getattr(module, "decision_function", None)
+    return decide if inspect.ismethod(decide) else lambda batch: vote(module, infer(batch))
+
+
 def padded(X: Any) -> Any:
     """Return X with its first row repeated where there are few rows.
 
