@@ -15,6 +15,7 @@ PARTS = {"networks", "losses", "optim", "data"}
 ALLOWED = {
     "_device": set(),
     "_targets": set(),
+    "_threads": set(),
     "networks": FLOOR,
     "losses": FLOOR,
     "optim": FLOOR,
@@ -23,7 +24,7 @@ ALLOWED = {
     "datasets": set(),
     "display": set(),
     "training": PARTS | FLOOR | {"callbacks"},
-    "estimator": PARTS | FLOOR | {"callbacks", "training"},
+    "estimator": PARTS | FLOOR | {"_threads", "callbacks", "training"},
 }
 
 

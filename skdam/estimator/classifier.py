@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
@@ -21,6 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from skdam._device import forked_rng, resolve_device
+from skdam._threads import n_threads, threads, work_of
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import ExampleDataset, labels_of
@@ -160,6 +162,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     data_on_device : bool or "auto", default="auto"
         Whether training data in memory is copied to the device as a whole instead of batch by
         batch. "auto" does so on CUDA if the data takes at most half of the free memory.
+    n_jobs : int or None, default=None
+        Threads of torch on the CPU in ``fit`` and in prediction, >= 1, or -1 for as many as torch
+        has. None takes one and, for each further 2**28 in the product of ``batch_size`` and the
+        number of parameters of the network, one more: with less work, threads wait for each other,
+        for long where cores are busy. It is never more than ``torch.get_num_threads()``, which
+        joblib lowers in its workers. The number is one for the whole process and is put back
+        at the end, so fits in threads of one process share it. On CUDA it has no effect.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with the same number of threads.
@@ -263,6 +272,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         compile: bool = False,
         precision: Precision = "float32",
         data_on_device: bool | Literal["auto"] = "auto",
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **prefixed: Any,
@@ -296,6 +306,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.compile = compile
         self.precision = precision
         self.data_on_device = data_on_device
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
         self._store_prefixed(prefixed)
@@ -433,7 +444,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             Before :meth:`fit`; this is a ValueError too.
         """
         dataset = self._read_new(X)
-        return Decision(self.offset_).scores(self.net_.decision_function(dataset))
+        with self._threads(self.net_):
+            return Decision(self.offset_).scores(self.net_.decision_function(dataset))
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the sigmoid of :meth:`decision_function` as class probabilities.
@@ -556,7 +568,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         (5, 16)
         """
         dataset = self._read_new(X)
-        return self.net_.embed(dataset)
+        with self._threads(self.net_):
+            return self.net_.embed(dataset)
 
     def __getstate__(self) -> dict[str, Any]:
         # the fitted state of callbacks may be on a device, or refer to the optimizer
@@ -710,14 +723,15 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
             check_callback_names(self.get_params(deep=False), net)
-            if previous is not None:
-                net.continue_from(previous, restart=restart)
-            elif hasattr(net.module_, "fit_statistics"):
-                # the default network does not write to its input
-                sample = sample_for_statistics(dataset, copy=self.module is not None)
-                net.module_.fit_statistics(*sample)
-            net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-            decision = Decision.learn(net.decision_function, dataset)
+            with self._threads(net):
+                if previous is not None:
+                    net.continue_from(previous, restart=restart)
+                elif hasattr(net.module_, "fit_statistics"):
+                    # the default network does not write to its input
+                    sample = sample_for_statistics(dataset, copy=self.module is not None)
+                    net.module_.fit_statistics(*sample)
+                net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
+                decision = Decision.learn(net.decision_function, dataset)
         net.train_split = None  # drops the validation data
         self.net_ = net
         self.offset_ = decision.offset
@@ -727,6 +741,17 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
             self.best_score_ = float(stop.best_score_)
+
+    def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
+        """Return a context in which torch computes with as many threads as ``n_jobs`` says.
+
+        Without a number the work of a training batch decides, in prediction too, so that
+        validation scores of training are those of prediction.
+        """
+        if torch.device(net.device).type != "cpu":
+            return nullcontext()
+        work = work_of(net.module_, net.batch_size, self._input_spec.shape)
+        return threads(n_threads(self.n_jobs, work))
 
 
 # scikit-learn takes every name in the signature for a parameter, and "prefixed" is none

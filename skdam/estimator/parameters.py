@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader
@@ -53,6 +53,7 @@ CONSTRAINTS: dict[str, Any] = {
     "compile": ["boolean"],
     "precision": [StrOptions(set(PRECISIONS))],
     "data_on_device": ["boolean", StrOptions({"auto"})],
+    "n_jobs": [None, Options(Integral, {-1}), Interval(Integral, 1, None, closed="left")],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
@@ -81,11 +82,14 @@ OTHER_NAMES = {
     "max_iter": "max_epochs",
     "n_epochs": "max_epochs",
     "n_estimators": "n_members",
+    "n_threads": "n_jobs",
     "num_epochs": "max_epochs",
+    "num_threads": "n_jobs",
     "patience": "n_iter_no_change",
     "random_seed": "random_state",
     "scale_pos_weight": "sampling_rate",
     "seed": "random_state",
+    "thread_count": "n_jobs",
     "train_split": "early_stopping",
     "verbosity": "verbose",
 }

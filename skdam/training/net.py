@@ -113,6 +113,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     ----------
     sampler_ : StratifiedBatchSampler
         The sampler of the last fit.
+    last_epoch_ : int
+        The number of the epoch with which the last training ends, if nothing stops it.
     classes_ : ndarray
         [0, 1], for scikit-learn's scorers.
     gradients_ : object

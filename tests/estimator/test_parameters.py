@@ -121,6 +121,8 @@ BAD_PARAMETERS = [
     ({"sampling_rate": 1.0}, "'sampling_rate' parameter"),
     ({"sampling_rate": "much"}, "'sampling_rate' parameter"),
     ({"early_stopping": "yes"}, "'early_stopping' parameter"),
+    ({"n_jobs": 0}, "'n_jobs' parameter"),
+    ({"n_jobs": -2}, "'n_jobs' parameter"),
     ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
     ({"n_iter_no_change": 0}, "'n_iter_no_change' parameter"),
     ({"tol": -1}, "'tol' parameter"),
@@ -176,7 +178,7 @@ def test_parameters_go_to_the_net_and_its_parts(make):
     passed_on = {name.rpartition("__")[2] for name in given}
     assert set(parameters) - passed_on == {
         "module", "early_stopping", "validation_fraction", "n_iter_no_change", "tol",
-        "warm_start", "callbacks", "random_state", "n_members",
+        "warm_start", "callbacks", "random_state", "n_members", "n_jobs",
     }  # fmt: skip
 
 

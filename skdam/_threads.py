@@ -1,0 +1,68 @@
+"""How many threads torch computes with on the CPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+# about 30 ms of a step on one thread
+_WORK_OF_A_THREAD = 2**28
+_SHARE_OF_SITES = 8
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Let torch compute with n threads, and put their number back at the end.
+
+    The number is that of the whole process.
+
+    Parameters
+    ----------
+    n : int
+    """
+    before = torch.get_num_threads()
+    if n == before:
+        yield
+        return
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def n_threads(n_jobs: int | None, work: int) -> int:
+    """Return the number of threads for some work.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        A number >= 1, -1 for as many as torch has, or None for one thread and one more for each
+        further 2**28 of work.
+    work : int
+        See :func:`work_of`.
+
+    Returns
+    -------
+    int
+        At least 1 and at most ``torch.get_num_threads()``.
+    """
+    most = torch.get_num_threads()
+    wanted = work // _WORK_OF_A_THREAD if n_jobs is None else n_jobs
+    return most if n_jobs == -1 else min(max(int(wanted), 1), most)
+
+
+def work_of(module: nn.Module, batch_size: int, example_shape: tuple[int, ...]) -> int:
+    """Return about how many products the forward pass of a batch takes.
+
+    They are the rows of the batch times the parameters of the module. Examples of several axes,
+    such as images, use a parameter at many sites: in ResNet20 at about an eighth of the pixels.
+    """
+    n_parameters = sum(p.numel() for p in module.parameters() if not is_lazy(p))
+    n_sites = max(math.prod(example_shape[1:]) // _SHARE_OF_SITES, 1)
+    return batch_size * n_parameters * n_sites
