@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,7 @@ class ColumnNodes(nn.Module):
         self._categories = [j for j, size in enumerate(n_categories) if size]
         most = max((self._n_nodes[j] for j in self._numbers), default=2)
         codes = torch.tensor([0, *(n_categories[j] for j in self._categories)]).cumsum(0)
+        self._codes = list(pairwise(codes.tolist()))
         self._first_code = codes[:-1]
         n_numbers = len(self._numbers)
         self.register_buffer("nodes", torch.full((n_numbers, most), math.inf))
@@ -87,10 +89,7 @@ class ColumnNodes(nn.Module):
             self.slope[row, : len(nodes) - 1] = (1 / nodes.diff()).clamp(max=largest)
         if weights is None:
             weights = torch.ones(len(X), device=X.device)
-        ends = [*self._first_code.tolist()[1:], len(self.node_of_code)]
-        for column, start, end in zip(
-            self._categories, self._first_code.tolist(), ends, strict=True
-        ):
+        for column, (start, end) in zip(self._categories, self._codes, strict=True):
             codes = X[:, column]
             present = ~codes.isnan()
             codes, shares = codes[present].long(), weights[present].double()
