@@ -40,7 +40,7 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
         Both initialized.
     restart : bool
         Whether the schedule of stages starts anew, without the optimizer's state. It does as
-        well where the strategy or the variant is another one.
+        well where the strategy, the variant or what the loss learns is another one.
 
     Raises
     ------
@@ -52,7 +52,8 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     state = training_state(other)
     if restart or _schedule_of(net) != _schedule_of(other):
         net.module_.load_state_dict(state["module"])
-        net.criterion_.load_state_dict(state["criterion"])
+        if _keys_of_loss(net) == _keys_of_loss(other):
+            net.criterion_.load_state_dict(state["criterion"])
         net.first_epoch_ = len(net.history)
         return
     own_rates = net.optimizer_.state_dict()["param_groups"]
@@ -60,8 +61,13 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     load_training_state(net, state)
 
 
-def _schedule_of(net: Any) -> tuple[str, str, int]:
-    return net.strategy, net.optimizer_.variant, net.optimizer_.inner_steps
+def _schedule_of(net: Any) -> tuple[Any, ...]:
+    optimizer = net.optimizer_
+    return net.strategy, optimizer.variant, optimizer.inner_steps, _keys_of_loss(net)
+
+
+def _keys_of_loss(net: Any) -> list[str]:
+    return list(net.criterion_.state_dict())
 
 
 def _check_same_module(module: nn.Module, other: nn.Module) -> None:

@@ -90,3 +90,28 @@ def test_continuing_leaves_the_other_net_as_it_is(toy):
         assert len(other.history) == 8
     assert len(net.history) == 4
     np.testing.assert_array_equal(net.decision_function(toy[0]), scores)
+
+
+@pytest.mark.parametrize("saddle", ["running", "batch"])
+def test_training_goes_on_with_another_saddle_point(toy, saddle):
+    net = fit(make_net(criterion__saddle=saddle), toy)
+    other = make_net(criterion__saddle="running" if saddle == "batch" else "batch")
+    other.continue_from(net)
+    X = toy[0]
+    np.testing.assert_array_equal(other.decision_function(X), net.decision_function(X))
+    assert len(fit(other, toy).history) == 8
+
+
+@pytest.mark.parametrize("averaging", [(0.9, None), (None, 0.9), (0.9, 0.5)])
+def test_training_goes_on_with_another_average(toy, averaging):
+    net, other = (make_net(optimizer__averaging=one) for one in averaging)
+    fit(net, toy)
+    other.continue_from(net)
+    X = toy[0]
+    np.testing.assert_array_equal(other.decision_function(X), net.decision_function(X))
+    live = make_net(optimizer__averaging=averaging[0])
+    live.load_training_state(copy.deepcopy(net.training_state()))
+    live.optimizer_.train()
+    other.optimizer_.train()
+    assert torch.equal(other.module_.weight, live.module_.weight)
+    fit(other, toy)
