@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from skdam.data.examples import ExampleDataset, first_example, kind_of
 from skdam.data.memory import InMemoryDataset
+from skdam.estimator.columns import UnreadableColumnError
 from skdam.estimator.defaults import takes_gaps
 from skdam.estimator.tables import TableSpec, chosen_columns, columns_of, is_frame
 
@@ -216,10 +217,12 @@ def _as_numbers(X: Any) -> Any:
     """Return lists and objects as numbers if they are, in double precision."""
     if getattr(X, "dtype", np.dtype(object)).kind != "O":
         return X
-    try:
+    with suppress(TypeError, ValueError, OverflowError):
         return np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return X
+    # pandas' NA among them is no number to numpy
+    with suppress(UnreadableColumnError):
+        return np.column_stack([column.numbers("") for column in columns_of(X)])
+    return X
 
 
 def as_array_like(X: Any) -> Any:
