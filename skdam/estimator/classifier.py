@@ -27,7 +27,13 @@ from skdam.data.examples import ExampleDataset, labels_of
 from skdam.data.memory import InMemoryDataset
 from skdam.estimator.decision import Decision
 from skdam.estimator.defaults import module_for, takes_gaps
-from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, validated
+from skdam.estimator.inputs import (
+    InputSpec,
+    as_array_like,
+    as_dataset,
+    check_choice,
+    validated,
+)
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import (
     CONSTRAINTS,
@@ -601,7 +607,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         X = as_array_like(as_dataset(X))
         table = None if reset else self._input_spec.table
         rows, weights = present_rows(sample_weight, X)
-        if not isinstance(X, Dataset):
+        if isinstance(X, Dataset):
+            check_choice(self, is_allowed=False)
+        else:
             X, y, table = validated(self, X, y, table, rows)
         # a Dataset may draw random numbers, and training reads it again
         with forked_rng(resolve_device(self.device)):

@@ -140,7 +140,7 @@ def validated(
         If X or y is not as it should be. The message names all columns that are not.
     """
     gaps = takes_gaps(estimator.module) and _n_axes(X) == 2
-    _check_choice(estimator, is_allowed=gaps)
+    check_choice(estimator, is_allowed=gaps)
     if _is_read_by_column(X, known, estimator.categorical_features):
         validate_data(estimator, X, y, reset=known is None, skip_check_array=True)
         X, table = _read_columns(estimator, X, known, rows, gaps)
@@ -158,7 +158,7 @@ def validated(
     return (checked, y, table) if isinstance(y, str) else (*checked, table)
 
 
-def _check_choice(estimator: Any, *, is_allowed: bool) -> None:
+def check_choice(estimator: Any, *, is_allowed: bool) -> None:
     """Raise ValueError if columns are named as categories where none are allowed."""
     choice = estimator.categorical_features
     if not (is_allowed or choice is None or isinstance(choice, str)):

@@ -184,7 +184,7 @@ def test_parameters_go_to_the_net_and_its_parts(make):
     passed_on = {name.rpartition("__")[2] for name in given}
     assert set(parameters) - passed_on == {
         "module", "early_stopping", "validation_fraction", "n_iter_no_change", "tol",
-        "warm_start", "callbacks", "random_state", "n_members",
+        "warm_start", "callbacks", "random_state", "n_members", "categorical_features",
     }  # fmt: skip
 
 
