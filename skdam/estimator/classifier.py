@@ -30,7 +30,13 @@ from skdam.data.memory import InMemoryDataset
 from skdam.estimator.decision import Calibration, Decision, odds_of_class_weight
 from skdam.estimator.defaults import module_for, takes_gaps
 from skdam.estimator.folds import assign_folds
-from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, validated
+from skdam.estimator.inputs import (
+    InputSpec,
+    as_array_like,
+    as_dataset,
+    check_choice,
+    validated,
+)
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import (
     CONSTRAINTS,
@@ -77,10 +83,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         The network. It takes a float32 batch of X and returns one logit for each example, of
         shape (n,) or (n, 1). None is :class:`~skdam.TabularMLP` for tables (2-D X) and
         :class:`~skdam.ResNet20` for images (4-D X). A class is built with the
-        ``module__...`` parameters, and with ``n_features`` (2-D X) or ``in_channels``
-        (4-D X) if it has a parameter of that name. An instance is copied, including its
-        weights. If the module has a method ``fit_statistics(X, y)``, it is called once
-        before the first training, with the whole table or with a sample of other data.
+        ``module__...`` parameters, and with ``n_features`` and ``n_categories`` (2-D X) or
+        ``in_channels`` (4-D X) if it has a parameter of that name. An instance is copied,
+        including its weights. If the module has a method ``fit_statistics(X, y)``, it is called
+        once before the first training, with the whole table or with a sample of other data.
         An ensemble has an attribute ``n_members`` above 1 and returns logits of shape
         (n, n_members). Its method ``vote`` turns them into scores of shape (n,); without
         that method, the score is the logit of the mean probability.
@@ -341,12 +347,24 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features) or (n, ...), or torch Dataset
-            Finite numbers: a table, images of shape (n, channels, height, width), or
-            whatever a custom module takes. They become float32; uint8 of more than two axes
-            stays so in memory, and reaches the network, batch by batch, as x / 255. A Dataset
-            has a length, and yields pairs (x, y) or, if y is passed, x; x as an array or
-            a tensor, all of one shape and dtype.
+        X : array-like of shape (n, n_features) or (n, ...), DataFrame, or torch Dataset
+            A table, images of shape (n, channels, height, width), or whatever a custom module
+            takes. Numbers become float32; uint8 of more than two axes stays so in memory, and
+            reaches the network, batch by batch, as x / 255. A Dataset has a length, and yields
+            pairs (x, y) or, if y is passed, x; x as an array or a tensor, all of one shape and
+            dtype.
+
+            Tables as they come: the default network takes frames of pandas, polars and pyarrow
+            with numbers, categories, strings, booleans and gaps (NaN, None, NA).
+            ``categorical_features`` says what is a category. Later data must have the columns
+            of fit, each with values of the same kind, in any dtype; a category that fit has not
+            seen is a gap. Infinite values, dates, durations and nested values are refused. A
+            custom module takes finite numbers only, unless it has an attribute
+            ``takes_gaps = True``; then it gets NaN for gaps, and for categories it gets their
+            numbers, 0 to K - 1, with K for each column in its parameter ``n_categories``, 0 for
+            numbers. Columns of numbers that are close to one another and far from 0, such as
+            times in seconds, are shifted before they become float32, so that they keep their
+            digits.
         y : array-like of shape (n,), optional
             Labels of two classes; the second in sorted order is the positive one. Of a
             Dataset they are read before training, in one more pass, unless they are
@@ -407,7 +425,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Optimizer state and random numbers continue from the last call. Milestones and early
         stopping have no effect. The default network learns feature statistics, bins and
         landmarks in the first call, so it should be representative: a column that is
-        constant there is ignored for good.
+        constant there is ignored for good, and a category that is new later is a gap.
 
         Parameters
         ----------
@@ -454,8 +472,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Raises
         ------
         ValueError
-            If X differs from X in fit in its columns, shape or kind of numbers, if it is not
-            finite, or if its values are so large that scores overflow.
+            If X differs from X in fit in its columns, their kinds, its shape or kind of numbers,
+            if it is infinite or has gaps that the module does not take, or if its values are so
+            large that scores overflow.
         TypeError
             If X is a Dataset whose items hold no array or tensor of real numbers.
         NotFittedError
@@ -646,7 +665,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         X = as_array_like(as_dataset(X))
         table = None if reset else self._input_spec.table
         rows, weights = present_rows(sample_weight, X)
-        if not isinstance(X, Dataset):
+        if isinstance(X, Dataset):
+            check_choice(self, is_allowed=False)
+        else:
             X, y, table = validated(self, X, y, table, rows)
         # a Dataset may draw random numbers, and training reads it again
         with forked_rng(resolve_device(self.device)):

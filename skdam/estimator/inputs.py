@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from skdam.data.examples import ExampleDataset, first_example, kind_of
 from skdam.data.memory import InMemoryDataset
+from skdam.estimator.columns import UnreadableColumnError
 from skdam.estimator.defaults import takes_gaps
 from skdam.estimator.tables import TableSpec, chosen_columns, columns_of, is_frame
 
@@ -139,7 +140,7 @@ def validated(
         If X or y is not as it should be. The message names all columns that are not.
     """
     gaps = takes_gaps(estimator.module) and _n_axes(X) == 2
-    _check_choice(estimator, is_allowed=gaps)
+    check_choice(estimator, is_allowed=gaps)
     if _is_read_by_column(X, known, estimator.categorical_features):
         validate_data(estimator, X, y, reset=known is None, skip_check_array=True)
         X, table = _read_columns(estimator, X, known, rows, gaps)
@@ -157,7 +158,7 @@ def validated(
     return (checked, y, table) if isinstance(y, str) else (*checked, table)
 
 
-def _check_choice(estimator: Any, *, is_allowed: bool) -> None:
+def check_choice(estimator: Any, *, is_allowed: bool) -> None:
     """Raise ValueError if columns are named as categories where none are allowed."""
     choice = estimator.categorical_features
     if not (is_allowed or choice is None or isinstance(choice, str)):
@@ -216,10 +217,12 @@ def _as_numbers(X: Any) -> Any:
     """Return lists and objects as numbers if they are, in double precision."""
     if getattr(X, "dtype", np.dtype(object)).kind != "O":
         return X
-    try:
+    with suppress(TypeError, ValueError, OverflowError):
         return np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return X
+    # pandas' NA among them is no number to numpy
+    with suppress(UnreadableColumnError):
+        return np.column_stack([column.numbers("") for column in columns_of(X)])
+    return X
 
 
 def as_array_like(X: Any) -> Any:

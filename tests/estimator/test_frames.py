@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import torch
 from sklearn.base import clone
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from skdam import TabularMLP
 from skdam.estimator.tables import TableSpec, chosen_columns, columns_of
@@ -340,6 +342,8 @@ def test_categories_are_chosen_only_where_there_are_any(toy, make, few_digits):
         make(categorical_features=[0], module=nn.Linear(4, 1)).fit(X, y)
     with pytest.raises(ValueError, match=message):
         make(categorical_features=[0]).fit(*few_digits)
+    with pytest.raises(ValueError, match=message):
+        make(categorical_features=[0]).fit(TensorDataset(torch.from_numpy(X)), y)
 
 
 def test_lazy_frames_are_refused(raw, make):

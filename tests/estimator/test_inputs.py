@@ -212,6 +212,14 @@ def test_arrays_with_gaps_are_for_modules_that_take_them(toy, make):
         make().fit(images, np.arange(20) % 2)
 
 
+def test_gaps_of_any_kind_are_the_same_in_arrays(toy, make):
+    X, y = toy
+    expected = make().fit(with_value(X, np.nan), y).decision_function(X)
+    for gap in (None, pd.NA, pd.NaT):
+        objects = with_value(X.astype(object), gap)
+        np.testing.assert_array_equal(make().fit(objects, y).decision_function(X), expected)
+
+
 def test_the_tag_says_whether_gaps_are_allowed(make):
     assert make().__sklearn_tags__().input_tags.allow_nan
     assert make(module=TabularMLP).__sklearn_tags__().input_tags.allow_nan

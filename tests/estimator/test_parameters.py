@@ -164,6 +164,13 @@ def test_cuda_is_refused_if_absent(toy, make, assert_refused):
     assert_refused(make(device="cuda"), toy, "device='cuda' is not there: torch sees 0", toy)
 
 
+def test_categories_go_to_a_class_that_has_a_parameter_for_them(make):
+    parameters = make().get_params(deep=False)
+    given = net_parameters(parameters, TabularMLP, (2,), 100, (0, 3))
+    assert given["module__n_categories"] == (0, 3)
+    assert "module__n_categories" not in net_parameters(parameters, nn.Linear, (2,), 100, (0, 3))
+
+
 def test_parameters_go_to_the_net_and_its_parts(make):
     parameters = make(lr=0.2, margin=2.0, betas=[0.5, 1], verbose=True).get_params(deep=False)
     given = net_parameters(parameters, TabularMLP, (5,), 100)
@@ -173,12 +180,13 @@ def test_parameters_go_to_the_net_and_its_parts(make):
     assert (given["batch_size"], given["max_epochs"]) == (64, 3)
     assert given["module__n_features"] == 5
     assert "module__n_members" not in given
+    assert "module__n_categories" not in given
     assert given["verbose"] == 1
     # a few are for the estimator itself, or for arguments that are built from them
     passed_on = {name.rpartition("__")[2] for name in given}
     assert set(parameters) - passed_on == {
         "module", "early_stopping", "validation_fraction", "n_iter_no_change", "tol",
-        "warm_start", "callbacks", "random_state", "n_members", "n_jobs",
+        "warm_start", "callbacks", "random_state", "n_members", "n_jobs", "categorical_features",
     }  # fmt: skip
 
 
