@@ -301,8 +301,9 @@ def net_parameters(
 
 def _is_open(parameters: dict[str, Any], name: str) -> bool:
     """Return whether the user left a parameter open."""
-    value = parameters.get(name)
-    return value is None or (isinstance(value, str) and value == "auto")
+    if "__" in name:
+        return name not in parameters
+    return parameters[name] is None or parameters[name] == "auto"
 
 
 def ensemble_size(parameters: dict[str, Any], module: type[nn.Module] | nn.Module) -> int:
