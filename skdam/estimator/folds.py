@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def assign_folds(
-    X: np.ndarray, targets: np.ndarray, n_folds: int, groups: np.ndarray | None = None
+    X: np.ndarray, targets: np.ndarray, n_folds: int, groups: ArrayLike | None = None
 ) -> np.ndarray | None:
     """Return a fold for each row, such that each class is spread evenly over the folds.
 
-    Rows that are alike share a fold, and so do rows of one group: what a member learns from the
-    one would tell of the other. The fold depends on the rows alone, and neither on their order
-    nor on random numbers.
+    Rows that are equal share a fold, and with groups, all rows of a group do: what a member learns
+    from one of them would tell of the others. The fold depends on the rows alone, and neither on
+    their order nor on random numbers.
 
     Parameters
     ----------
@@ -23,7 +24,9 @@ def assign_folds(
     targets : ndarray of shape (n,)
         0 and 1.
     n_folds : int
+        Folds, >= 2.
     groups : array-like of shape (n,) or None, default=None
+        The group of each row; None where each row that differs from the others is a group.
 
     Returns
     -------

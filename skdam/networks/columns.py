@@ -356,4 +356,3 @@ class StandardColumns(nn.Module):
         if self._column_of_code:
             parts.append((X[:, self._column_of_code] == self.frequent).to(X.dtype))
         return torch.cat(parts, 1)
-
