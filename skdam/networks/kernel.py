@@ -24,8 +24,8 @@ class KernelMachine(nn.Module):
 
     on the ``D`` columns that vary. The weights :math:`w` are those of ridge regressions of targets
     -1 and 1, with both classes weighted equally [1]_, on each :math:`d` with each of the penalties
-    0.1, 0.3, 1, 3 and 10. For fixed spreads of the scores within the classes this maximises the distance of the class means:
-    except for the hinge it is the AUC margin loss in closed form.
+    0.1, 0.3, 1, 3 and 10. For fixed spreads of the scores within the classes this maximises the
+    distance of the class means: except for the hinge it is the AUC margin loss in closed form.
 
     Each regression is solved once for each fold, without the rows of the fold and without the
     landmarks from it, so each row has scores out of bag. These tell how good a setting is: the

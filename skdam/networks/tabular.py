@@ -16,7 +16,7 @@ from skdam._targets import folds_of, rows_of, weights_of
 from skdam.networks.checks import check_ints
 from skdam.networks.columns import ColumnLayer, StandardColumns
 from skdam.networks.dropout import Dropout
-from skdam.networks.kernel import KernelMachine, draw_by_class
+from skdam.networks.kernel import KernelMachine, deviation_of, draw_by_class
 from skdam.networks.members import MemberLinear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -374,7 +374,7 @@ class TabularMLP(nn.Module):
         """
         labels = y.cpu().numpy()
         sample_weight = None if weights is None else weights.cpu().numpy()
-        units = [float(values.std(correction=0)) or 1.0 for values in (logits, scores)]
+        units = [float(deviation_of(values, weights)) or 1.0 for values in (logits, scores)]
         parts = [
             values.cpu().numpy() / unit
             for values, unit in zip((logits, scores), units, strict=True)

@@ -81,12 +81,12 @@ def assert_close(actual, expected):
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("n_landmarks", [90, 40])
-def test_scores_are_votes_of_ridge_regressions_without_a_fold(data, n_landmarks, is_weighted):
+def test_scores_are_votes_of_ridge_regressions_without_a_fold(
+    data, n_landmarks, is_weighted, seeded
+):
     Z, y, folds = data
     landmarks = draw_by_class(y, n_landmarks)
-    weights = (
-        0.2 + torch.rand(90, generator=torch.Generator().manual_seed(0)) if is_weighted else None
-    )
+    weights = torch.linspace(0.2, 1.2, 90)[torch.arange(90) * 7 % 90] if is_weighted else None
     machine = fitted(Z, y, folds, landmarks, weights)
     new = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
     out_of_bag, scores = naive(Z, y, folds, landmarks, weights, new)
@@ -181,9 +181,7 @@ def test_constant_columns_have_no_effect_whatever_they_are_later(data):
 def test_duplicate_rows_and_landmarks_have_finite_scores(data, is_weighted):
     Z, y, folds = data
     Z = Z[:5].repeat(18, 1)
-    weights = (
-        torch.rand(90, generator=torch.Generator().manual_seed(0)) ** -3 if is_weighted else None
-    )
+    weights = torch.linspace(0.01, 1, 90) ** -3 if is_weighted else None
     scores = fitted(Z, y, folds, weights=weights).out_of_bag(Z, folds)
     assert scores.isfinite().all()
     # equal rows of a fold have equal scores
@@ -191,7 +189,7 @@ def test_duplicate_rows_and_landmarks_have_finite_scores(data, is_weighted):
     torch.testing.assert_close(scores, scores[firsts], rtol=1e-3, atol=1e-3)
 
 
-def test_rows_that_are_all_equal_have_finite_scores(data):
+def test_rows_that_are_all_equal_have_finite_scores(data, seeded):
     _, y, folds = data
     machine = fitted(torch.ones(90, 2), y, folds)
     assert machine.out_of_bag(torch.ones(90, 2), folds).isfinite().all()
@@ -238,7 +236,7 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(data):
     [(5, 95, 20, 5), (50, 50, 20, 10), (90, 10, 40, 30), (3, 4, 20, 3), (50, 50, 21, 10)],
 )
 def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
-    n_positive, n_negative, count, expected
+    n_positive, n_negative, count, expected, seeded
 ):
     y = torch.cat([torch.ones(n_positive), torch.zeros(n_negative)])
     rows = draw_by_class(y, count)
@@ -247,7 +245,7 @@ def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
 
 
 @pytest.mark.parametrize("weights", [None, torch.arange(1.0, 201)])
-def test_the_order_of_drawn_rows_does_not_tell_the_class(weights):
+def test_the_order_of_drawn_rows_does_not_tell_the_class(weights, seeded):
     rows = draw_by_class((torch.arange(200) % 3 == 0).float(), 50, weights)
     assert torch.equal(rows, rows.sort().values)
 
