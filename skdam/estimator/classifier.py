@@ -695,8 +695,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             folds = assign_folds(X, targets, n_folds, groups)
         elif groups is not None:
             raise ValueError(
-                "groups are for the folds of cross-fitting: data in memory, the default network for "
-                "tables with two members or more, and cross_fit=True."
+                "groups are for the folds of cross-fitting: data in memory, the default network "
+                "for tables with two members or more, and cross_fit=True."
             )
         return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
 

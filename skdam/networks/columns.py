@@ -23,7 +23,7 @@ class ColumnNodes(nn.Module):
 
     The nodes of a number are its quantiles or, where it has few distinct values, those values.
     The nodes of a category are the categories that occur, the frequent ones first; the last node
-    is for those that are rare or were never seen.
+    is for those that are rare, which is in fewer than three rows, and for codes never seen.
 
     Parameters
     ----------
@@ -356,4 +356,3 @@ class StandardColumns(nn.Module):
         if self._column_of_code:
             parts.append((X[:, self._column_of_code] == self.frequent).to(X.dtype))
         return torch.cat(parts, 1)
-

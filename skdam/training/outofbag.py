@@ -24,9 +24,9 @@ _GROWTH = 0.1
 class OutOfBagScoring(Callback):
     """Record the ROC AUC of the out-of-bag logits as ``oob_roc_auc`` in the history.
 
-    At the end of the first epoch that is 25 batches and a tenth of all batches so far after the
-    last score, and of the last epoch; NaN in others. Of large data, a sample of at most 20,000 rows
-    is scored, half of them positives if there are enough.
+    Of the first epoch that ends 25 batches after the last score, and a tenth of the batches before
+    that, and of the last epoch; NaN in others. Of large data, a sample of at most 20,000 rows is
+    scored, half of them positives if there are enough.
     """
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -51,7 +51,7 @@ class OutOfBagScoring(Callback):
         X, y = self._sample_
         net._set_training(False)
         device = next(net.module_.parameters()).device
-        logits = net.module_.out_of_bag_logits(X.to(device), folds_of(y).to(device))
+        logits = net.module_.out_of_bag_logits(X.to(device), _folds(y).to(device))
         weights = weights_of(y)
         return float(
             roc_auc_score(
@@ -81,13 +81,13 @@ def join(net: Any, dataset: Any) -> np.ndarray:
     module = net.module_
     device = next(module.parameters()).device
     X, y = (values.to(device) for values in sampled(dataset, net.random_state))
-    logits, scores = module.out_of_bag(X, folds_of(y))
+    logits, scores = module.out_of_bag(X, _folds(y))
     if scores is not None:
         module.share_vote(logits, scores, y.as_subclass(Tensor), weights_of(y))
     X, y = rows_in_memory(dataset)
     joint = [
         module.out_of_bag_decision(some.to(device), folds.to(device)).cpu()
-        for some, folds in zip(X.split(_CHUNK), folds_of(y).split(_CHUNK), strict=True)
+        for some, folds in zip(X.split(_CHUNK), _folds(y).split(_CHUNK), strict=True)
     ]
     return torch.cat(joint).double().numpy()
 
@@ -127,6 +127,12 @@ def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
     if len(labels) <= _ROWS:
         return rows_in_memory(dataset)
     return rows_in_memory(dataset, _drawn_by_class(labels, np.random.default_rng(seed)))
+
+
+def _folds(y: Tensor) -> Tensor:
+    folds = folds_of(y)
+    assert folds is not None
+    return folds
 
 
 def _drawn_by_class(labels: np.ndarray, rng: np.random.Generator) -> Tensor:
