@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -268,7 +269,8 @@ class ColumnLayer(nn.Module):
         """
         n_members, n_out = self._shape
         index, weights = self.rows(X)
-        units = embedding_bag(index, self.table(), per_sample_weights=weights, mode="sum")
+        # autocast may have made the table of other numbers
+        units = _bag(self.table().to(weights.dtype), index, weights)
         return (units + self.bias).view(len(X), n_members, n_out).transpose(0, 1)
 
     def part_of_member(self, table: Tensor, member: int) -> Tensor:
@@ -357,3 +359,49 @@ class StandardColumns(nn.Module):
             parts.append((X[:, self._column_of_code] == self.frequent).to(X.dtype))
         return torch.cat(parts, 1)
 
+
+def _bag(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Return weighted sums of rows of a table, of shape (n, n_columns).
+
+    They can be differentiated twice with respect to the table, except when compiled.
+
+    Parameters
+    ----------
+    table : Tensor of shape (n_rows, n_columns)
+    index : Tensor of shape (n, n_terms), int64
+    weights : Tensor of shape (n, n_terms)
+    """
+    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and table.requires_grad):
+        return embedding_bag(index, table, per_sample_weights=weights, mode="sum")
+    return _Bag.apply(table, index, weights)
+
+
+class _Bag(torch.autograd.Function):
+    """embedding_bag, the gradient of which torch cannot differentiate."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaf = table.detach().requires_grad_()
+            units = embedding_bag(index, leaf, per_sample_weights=weights, mode="sum")
+        ctx.of_bag = (leaf, units, index, weights)
+        return units.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _GradientOfBag.apply(gradient, *ctx.of_bag), None, None
+
+
+class _GradientOfBag(torch.autograd.Function):
+    """The gradient with respect to the table, a linear function of that of the sums."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gradient: Tensor, leaf: Tensor, units: Tensor, index: Tensor, weights: Tensor
+    ) -> Tensor:
+        ctx.of_bag = (index, weights)
+        return torch.autograd.grad(units, leaf, gradient, retain_graph=True)[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return _bag(gradient, *ctx.of_bag), None, None, None, None
