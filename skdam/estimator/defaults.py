@@ -135,7 +135,8 @@ def network_size(
     """
     if not (isinstance(module, type) and is_tabular(module)):
         return {}
-    chosen: dict[str, Any] = {"n_landmarks": min(n_rows, 512)}
+    # with more rows the vote of the perceptrons is better than the out-of-bag logits of one tell
+    chosen: dict[str, Any] = {"n_landmarks": min(n_rows, 512) if n_rows <= _MANY_ROWS else 0}
     if n_features > _MANY_COLUMNS:
         # the table of the encoding grows with the columns, whatever the batch
         chosen["encoding"] = None

@@ -203,13 +203,23 @@ def _cross_fitted(
         wanted = (side - sides[fold])[kept].unsqueeze(1)
         penalty = of_landmarks[kept][:, kept].double()
         penalty.diagonal().add_(_JITTER)
-        # sums of products in single precision are not quite positive definite
-        system.diagonal().add_(_ROUNDING * system.diagonal().max())
         for i, ridge in enumerate(_RIDGES):
-            lower = torch.linalg.cholesky(system + ridge * penalty)
+            lower = _cholesky(system + ridge * penalty)
             solutions[fold, i, kept] = torch.cholesky_solve(wanted, lower).squeeze(1).to(kernel)
         scores[:, rows] = solutions[fold] @ parts[fold][0].T
     return solutions, scores
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    """Return the Cholesky factor of a matrix whose rounding may have made it indefinite."""
+    step = _ROUNDING * float(matrix.diagonal().max())
+    while True:
+        # sums of products in single precision are not quite positive definite
+        matrix.diagonal().add_(step)
+        lower, failed = torch.linalg.cholesky_ex(matrix)
+        if not failed:
+            return lower
+        step *= 10
 
 
 def _auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
