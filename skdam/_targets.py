@@ -187,6 +187,4 @@ def split_rows(targets: Tensor, size: int) -> Sequence[Tensor]:
     none = (None,) * len(labels)
     weights = none if targets.weights is None else targets.weights.split(size)
     folds = none if targets.folds is None else targets.folds.split(size)
-    return [
-        Targets.of(*part, targets.n_folds) for part in zip(labels, weights, folds, strict=True)
-    ]
+    return [Targets.of(*part, targets.n_folds) for part in zip(labels, weights, folds, strict=True)]

@@ -39,10 +39,10 @@ class StageSchedule(Callback):
 class EarlyStoppingAUC(Callback):
     """Stop when a ROC AUC stalls, and keep the weights of the best epoch.
 
-    That of validation data is checked at the end of the first epoch that is 25 or more batches after the last
-    check, and at the end of the last epoch. So with 25 batches in an epoch or more, every epoch is
-    checked. An epoch without a check is not scored, and its validation scores in the history are
-    NaN. With ``strategy="two-stage"`` the checks of the first stage are ignored.
+    That of validation data is checked at the end of the first epoch that is 25 or more batches
+    after the last check, and at the end of the last epoch. So with 25 batches in an epoch or more,
+    every epoch is checked. An epoch without a check is not scored, and its validation scores in the
+    history are NaN. With ``strategy="two-stage"`` the checks of the first stage are ignored.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class EarlyStoppingAUC(Callback):
     Raises
     ------
     ValueError
-        At the end of an epoch, if the net has no validation data.
+        At the end of an epoch, if ``monitor`` is not in the history, as without validation data.
     """
 
     def __init__(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def assign_folds(
-    X: np.ndarray, targets: np.ndarray, n_folds: int, groups: np.ndarray | None = None
+    X: np.ndarray, targets: np.ndarray, n_folds: int, groups: ArrayLike | None = None
 ) -> np.ndarray | None:
     """Return a fold for each row, such that each class is spread evenly over the folds.
 
@@ -39,9 +40,9 @@ def assign_folds(
     if groups is None:
         keys = _hashes(X)
     else:
-        groups = column_or_1d(groups)
-        check_consistent_length(X, groups)
-        keys = _mixed(np.unique(groups, return_inverse=True)[1].astype(np.uint64))
+        names = column_or_1d(groups)
+        check_consistent_length(X, names)
+        keys = _mixed(np.unique(names, return_inverse=True)[1].astype(np.uint64))
     units, unit_of_row = np.unique(keys, return_inverse=True)
     is_positive = np.zeros(len(units), dtype=bool)
     is_positive[unit_of_row[targets == 1]] = True

@@ -88,7 +88,7 @@ class KernelMachine(nn.Module):
         n_folds, n_used = len(self.weights), len(landmarks)
         self.weights.zero_()
         self.landmarks.zero_()[:n_used] = Z[landmarks]
-        self.varies.copy_((Z != Z[0]).any(0))
+        self.varies.copy_((Z[0] != Z).any(0))
         shares = torch.ones(len(y), device=Z.device) if weights is None else weights
         shares = _balanced(y, shares)
         signs = torch.where(y == 1, 1.0, -1.0)
@@ -225,9 +225,7 @@ def _cholesky(matrix: Tensor) -> Tensor:
 def _auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
     shares = None if weights is None else weights.cpu().numpy()
     labels = y.cpu().numpy()
-    values = [
-        roc_auc_score(labels, row, sample_weight=shares) for row in scores.cpu().numpy()
-    ]
+    values = [roc_auc_score(labels, row, sample_weight=shares) for row in scores.cpu().numpy()]
     return torch.from_numpy(np.array(values)).to(scores)
 
 

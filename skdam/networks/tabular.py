@@ -107,6 +107,11 @@ class TabularMLP(nn.Module):
 
     shares: Tensor
     n_members: int
+    columns: nn.Module
+    first: nn.Module
+    layers: nn.Sequential
+    standard: StandardColumns | None
+    kernel_machine: KernelMachine | None
 
     def __init__(
         self,
@@ -151,8 +156,8 @@ class TabularMLP(nn.Module):
         self.n_members = int(n_members)
         sizes = (*sizes, 1)
         if encoding is None:
-            self.columns: nn.Module = StandardColumns(categories)
-            self.first: nn.Module = MemberLinear(n_members, self.columns.n_out, sizes[0])
+            self.columns = StandardColumns(categories)
+            self.first = MemberLinear(n_members, self.columns.n_out, sizes[0])
         else:
             # the table of the first layer is computed for each batch
             most = max(min(_MOST_CATEGORIES, _MOST_ROWS // n_features), 1)
@@ -303,12 +308,17 @@ class TabularMLP(nn.Module):
             Of the kernel machine, if it has a vote.
         """
         logits = self.out_of_bag_logits(X, folds)
-        if self.kernel_machine is None or self.standard is None or not self.kernel_machine.is_fitted:
+        if (
+            self.kernel_machine is None
+            or self.standard is None
+            or not self.kernel_machine.is_fitted
+        ):
             return logits, None
         return logits, self._kernel_out_of_bag(X, folds)
 
     def _kernel_out_of_bag(self, X: Tensor, folds: Tensor) -> Tensor:
-        assert self.kernel_machine is not None and self.standard is not None
+        assert self.kernel_machine is not None
+        assert self.standard is not None
         parts = zip(X.split(_CHUNK), folds.split(_CHUNK), strict=True)
         return torch.cat(
             [self.kernel_machine.out_of_bag(self.standard(some), fold) for some, fold in parts]
@@ -325,19 +335,25 @@ class TabularMLP(nn.Module):
     @torch.no_grad()
     def out_of_bag_logits(self, X: Tensor, folds: Tensor) -> Tensor:
         """Return the logit of each row by the member that was trained without it, of shape (n,)."""
-        table = self.first.table() if isinstance(self.first, ColumnLayer) else None
+        first = self.first
+        table = first.table() if isinstance(first, ColumnLayer) else None
         logits = X.new_empty(len(X))
         for member in range(self.n_members):
-            part = None if table is None else self.first.part_of_member(table, member)
+            if isinstance(first, ColumnLayer):
+                assert table is not None
+                part = first.part_of_member(table, member)
             for rows in torch.nonzero(folds == member).squeeze(1).split(_CHUNK):
                 some = X[rows]
-                if part is None:
-                    units = self.first.of_member(self.columns(some), member)
+                if isinstance(first, ColumnLayer):
+                    units = first.of_member(some, member, part)
                 else:
-                    units = self.first.of_member(some, member, part)
+                    assert isinstance(first, MemberLinear)
+                    units = first.of_member(self.columns(some), member)
                 for layer in self.layers:
-                    is_linear = isinstance(layer, MemberLinear)
-                    units = layer.of_member(units, member) if is_linear else layer(units)
+                    if isinstance(layer, MemberLinear):
+                        units = layer.of_member(units, member)
+                    else:
+                        units = layer(units)
                 logits[rows] = units.squeeze(1)
         return logits
 
@@ -362,10 +378,15 @@ class TabularMLP(nn.Module):
         labels = y.cpu().numpy()
         sample_weight = None if weights is None else weights.cpu().numpy()
         units = [float(values.std(correction=0)) or 1.0 for values in (logits, scores)]
-        parts = [values.cpu().numpy() / unit for values, unit in zip((logits, scores), units)]
+        parts = [
+            values.cpu().numpy() / unit
+            for values, unit in zip((logits, scores), units, strict=True)
+        ]
         auc = np.array(
             [
-                roc_auc_score(labels, (1 - t) * parts[0] + t * parts[1], sample_weight=sample_weight)
+                roc_auc_score(
+                    labels, (1 - t) * parts[0] + t * parts[1], sample_weight=sample_weight
+                )
                 for t in _SHARES
             ]
         )
@@ -376,9 +397,7 @@ class TabularMLP(nn.Module):
         self.shares.copy_(torch.tensor([(1 - share) / units[0], share / units[1]]))
 
 
-def _of_each_column(
-    name: str, sizes: Sequence[int] | None, n_features: int
-) -> tuple[int, ...]:
+def _of_each_column(name: str, sizes: Sequence[int] | None, n_features: int) -> tuple[int, ...]:
     if sizes is None:
         return (0,) * n_features
     sizes = tuple(sizes)

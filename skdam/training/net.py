@@ -32,12 +32,12 @@ from skdam.training.epoch import ValidationScores, needs_no_loader, train_epoch
 from skdam.training.gradients import choose
 from skdam.training.observers import is_observed
 from skdam.training.scoring import (
+    decision_of,
     embedding_of,
     evaluate,
     n_members_of,
     padded,
     probabilities,
-    decision_of,
 )
 from skdam.training.step import Step
 

@@ -30,11 +30,13 @@ class OutOfBagScoring(Callback):
     """
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Choose the rows to score."""
         self._sample_ = sampled(X, net.random_state)
         self._first_ = len(net.history)
         self._n_scored_ = 0
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Score the rows, if it is time to."""
         rows = net.history[self._first_ :]
         n_batches = sum(row["train_batch_count"] for row in rows)
         pause = max(_BATCHES_A_CHECK, _GROWTH * self._n_scored_)
@@ -45,13 +47,14 @@ class OutOfBagScoring(Callback):
         net.history.record("oob_roc_auc", auc)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Drop the rows."""
         del self._sample_
 
     def _score(self, net: Any) -> float:
         X, y = self._sample_
         net._set_training(False)
         device = next(net.module_.parameters()).device
-        logits = net.module_.out_of_bag_logits(X.to(device), folds_of(y).to(device))
+        logits = net.module_.out_of_bag_logits(X.to(device), _folds(y).to(device))
         weights = weights_of(y)
         return float(
             roc_auc_score(
@@ -81,13 +84,13 @@ def join(net: Any, dataset: Any) -> np.ndarray:
     module = net.module_
     device = next(module.parameters()).device
     X, y = (values.to(device) for values in sampled(dataset, net.random_state))
-    logits, scores = module.out_of_bag(X, folds_of(y))
+    logits, scores = module.out_of_bag(X, _folds(y))
     if scores is not None:
         module.share_vote(logits, scores, y.as_subclass(Tensor), weights_of(y))
     X, y = rows_in_memory(dataset)
     joint = [
         module.out_of_bag_decision(some.to(device), folds.to(device)).cpu()
-        for some, folds in zip(X.split(_CHUNK), folds_of(y).split(_CHUNK), strict=True)
+        for some, folds in zip(X.split(_CHUNK), _folds(y).split(_CHUNK), strict=True)
     ]
     return torch.cat(joint).double().numpy()
 
@@ -127,6 +130,12 @@ def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
     if len(labels) <= _ROWS:
         return rows_in_memory(dataset)
     return rows_in_memory(dataset, _drawn_by_class(labels, np.random.default_rng(seed)))
+
+
+def _folds(targets: Tensor) -> Tensor:
+    folds = folds_of(targets)
+    assert folds is not None
+    return folds
 
 
 def _drawn_by_class(labels: np.ndarray, rng: np.random.Generator) -> Tensor:
