@@ -14,9 +14,9 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Callback, ProgressBar
+from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset, Subset
@@ -27,8 +27,9 @@ from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import ExampleDataset, has_folds, labels_of, sample_weights_of
 from skdam.data.memory import InMemoryDataset
+from skdam.estimator.calibration import check_calibration, learn_decision
 from skdam.estimator.decision import Calibration, Decision, odds_of_class_weight
-from skdam.estimator.defaults import module_for, takes_gaps
+from skdam.estimator.defaults import module_for, network_size, network_size_of, takes_gaps
 from skdam.estimator.folds import assign_folds
 from skdam.estimator.inputs import (
     InputSpec,
@@ -49,18 +50,15 @@ from skdam.estimator.parameters import (
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.estimator.stopping import stop_callbacks
 from skdam.estimator.validation import naming_validation_data, validation_data
 from skdam.estimator.weights import present_rows, with_weights
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
-from skdam.training.epoch import DivergenceError
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
-from skdam.training.outofbag import OutOfBagScoring, join
+from skdam.training.outofbag import join
 
 _SEED_BOUND = np.iinfo(np.int32).max
-_CHECKS_OF_VALIDATION = 10
-_CHECKS_OUT_OF_BAG = 4
-_LEAST_OF_A_CLASS = 10
 
 
 class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseEstimator):
@@ -409,7 +407,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             given = self._read_validation(X_val, y_val, sample_weight_val)
             self._rng = _new_rng(self.random_state)
             train, valid = self._split(dataset, given)
-            net = self._make_net(module, train, valid)
+            net = self._make_net(module, train, valid, previous=previous)
             self._train(net, train, previous, restart=True)
         return self
 
@@ -452,7 +450,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 X, y, sample_weight, reset=previous is None, classes=classes
             )
             self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
-            net = self._make_net(module, dataset, milestones=())
+            net = self._make_net(module, dataset, previous=previous, milestones=())
             self._train(net, dataset, previous, epochs=1)
         return self
 
@@ -665,6 +663,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         X = as_array_like(as_dataset(X))
         table = None if reset else self._input_spec.table
         rows, weights = present_rows(sample_weight, X)
+        if groups is not None:
+            group_of_row = column_or_1d(groups)
+            check_consistent_length(X, group_of_row)
+            groups = group_of_row if rows is None else group_of_row[rows]
         if isinstance(X, Dataset):
             check_choice(self, is_allowed=False)
         else:
@@ -690,14 +692,14 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         self.classes_, targets = encode_labels(y, classes=classes, known=known)
         folds, n_folds = None, ensemble_size(parameters, module) if cross_fit else 0
         if n_folds > 1 and hasattr(module, "out_of_bag") and not isinstance(X, Dataset):
-            if groups is not None and rows is not None:
-                groups = np.asarray(groups)[rows]
             folds = assign_folds(X, targets, n_folds, groups)
         elif groups is not None:
             raise ValueError(
                 "groups are for the folds of cross-fitting: data in memory, the default network "
                 "for tables with two members or more, and cross_fit=True."
             )
+        check_calibration(self.calibration, folds is not None)
+        odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
         return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
 
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
@@ -742,46 +744,36 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         module: type[nn.Module] | nn.Module,
         train: Any,
         valid: Any = None,
+        *,
+        previous: CompositionalAUCNet | None,
         **changes: Any,
     ) -> CompositionalAUCNet:
-        """Return a net with the parameters of the estimator, updated with ``changes``."""
+        """Return a net with the parameters of the estimator, updated with ``changes``.
+
+        What the data chose of the network stays as in the previous net, if given.
+        """
         parameters = self.get_params(deep=False) | changes
         callbacks = list(self.callbacks or ())
-        callbacks += self._stops(train, valid)
+        callbacks += stop_callbacks(
+            train, valid, self.early_stopping, self.n_iter_no_change, self.tol
+        )
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
+        if previous is None:
+            X = train.X.numpy() if isinstance(train, InMemoryDataset) else None
+            sizes = network_size(module, X, len(train), spec.shape[0])
+        else:
+            sizes = network_size_of(module, previous.get_params_for("module"))
         return CompositionalAUCNet(
             copy.deepcopy(module),
             callbacks=callbacks,
             train_split=None if valid is None else predefined_split(valid),
             random_state=int(self._rng.randint(_SEED_BOUND)),
             **net_parameters(
-                parameters,
-                module,
-                spec.shape,
-                len(train),
-                spec.table.n_categories,
-                train.X.numpy() if isinstance(train, InMemoryDataset) else None,
+                parameters, module, spec.shape, len(train), spec.table.n_categories, sizes
             ),
         )
-
-    def _stops(self, train: Any, valid: Any) -> list[tuple[str, Callback]]:
-        """Return the callbacks that watch training and stop it early."""
-        patience = self.n_iter_no_change
-        if valid is not None:
-            n_checks = _CHECKS_OF_VALIDATION if patience == "auto" else patience
-            stop = EarlyStoppingAUC(n_checks, self.tol)
-            return [("early_stopping", stop)] if self.early_stopping else []
-        if not has_folds(train):
-            return []
-        scoring = ("out_of_bag", OutOfBagScoring())
-        n_few = np.bincount(labels_of(train).astype(int)).min()
-        if self.early_stopping is False or n_few < _LEAST_OF_A_CLASS:
-            return [scoring]
-        n_checks = _CHECKS_OUT_OF_BAG if patience == "auto" else patience
-        stop = EarlyStoppingAUC(n_checks, self.tol, "oob_roc_auc", window=3)
-        return [scoring, ("early_stopping", stop)]
 
     def _train(
         self,
@@ -807,7 +799,15 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
                 out_of_bag = join(net, dataset) if has_folds(dataset) else None
         net.train_split = None  # drops the validation data
         self.net_ = net
-        self._decision = self._calibrate(dataset, out_of_bag)
+        sampler = net.sampler_
+        self._decision = learn_decision(
+            dataset,
+            out_of_bag,
+            sampler.n_positive / (sampler.n_positive + sampler.n_negative),
+            self.classes_,
+            self.calibration,
+            self.class_weight,
+        )
         self.offset_ = self._decision.offset
         self.n_iter_ = len(net.history)
         self.history_ = _history_arrays(net.history)
@@ -823,29 +823,6 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
             self.best_score_ = float(stop.best_score_)
-
-    def _calibrate(self, dataset: Any, out_of_bag: np.ndarray | None) -> Decision:
-        """Return what makes log-odds of the logits."""
-        targets, weights = labels_of(dataset), sample_weights_of(dataset)
-        if out_of_bag is not None and not np.isfinite(out_of_bag).all():
-            raise DivergenceError(
-                "the scores of the training data overflow: X has values too large for float32."
-            )
-        if out_of_bag is not None and self.calibration is not None:
-            kind = "sigmoid" if self.calibration == "auto" else self.calibration
-            decision = Decision.calibrated(out_of_bag, targets, weights, kind)
-        elif self.calibration in ("sigmoid", "isotonic"):
-            raise ValueError(
-                f"calibration={self.calibration!r} needs out-of-bag scores: data in memory, the "
-                "default network for tables with two members or more, and cross_fit=True. Use "
-                "'auto', and wrap the classifier in CalibratedClassifierCV."
-            )
-        else:
-            sampler = self.net_.sampler_
-            rate = sampler.n_positive / (sampler.n_positive + sampler.n_negative)
-            decision = Decision.of_prior(float(np.average(targets, weights=weights)), rate)
-        odds = odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
-        return decision.shifted(odds) if odds else decision
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         """Return a context in which torch computes with as many threads as ``n_jobs`` says.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -81,6 +82,8 @@ class Decision:
         .. [1] J. Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to
            Regularized Likelihood Methods", 1999.
         """
+        # scikit-learn takes logits and weights of one dtype
+        weights = None if weights is None else weights.astype(np.float64)
         sigmoid = _SigmoidCalibration().fit(logits, targets, weights)
         slope = float(-sigmoid.a_)
         if slope < _LEAST_SLOPE:
@@ -192,7 +195,7 @@ def odds_of_class_weight(
     """
     if class_weight is None:
         return 0.0
-    if class_weight == "balanced":
+    if isinstance(class_weight, str):
         rate = float(np.average(targets, weights=weights))
         return float(logit(1 - rate))
     assert isinstance(class_weight, Mapping)
@@ -201,7 +204,8 @@ def odds_of_class_weight(
         raise ValueError(
             f"class_weight holds {sorted(unknown, key=str)}, the classes are {classes.tolist()}."
         )
-    negative, positive = (float(class_weight.get(label, 1.0)) for label in classes.tolist())
-    if not (0 < negative < np.inf and 0 < positive < np.inf):
+    of_classes = [class_weight.get(label, 1.0) for label in classes.tolist()]
+    if not all(isinstance(weight, Real) and 0 < float(weight) < np.inf for weight in of_classes):
         raise ValueError(f"class_weight must hold numbers > 0, got {dict(class_weight)}.")
-    return float(np.log(positive / negative))
+    negative, positive = map(float, of_classes)
+    return float(np.log(positive) - np.log(negative))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ _OTHER = {
     "clip_value": 1.0,
     "milestones": (0.5, 0.75),
 }
+
+_SIZES = ("n_landmarks", "encoding", "n_bins", "n_values")
 
 _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
@@ -146,6 +149,15 @@ def network_size(
         n_values = tuple(_n_values(column) for column in X.T)
         chosen["n_values"] = n_values if sum(n_values) <= _MOST_ROWS else None
     return chosen
+
+
+def network_size_of(
+    module: type[nn.Module] | nn.Module, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return those parameters of a network, by name, that :func:`network_size` may choose."""
+    if not (isinstance(module, type) and is_tabular(module)):
+        return {}
+    return {name: parameters[name] for name in _SIZES if name in parameters}
 
 
 def _n_values(column: np.ndarray) -> int:

@@ -42,9 +42,9 @@ def assign_folds(
     if groups is None:
         keys = _hashes(X)
     else:
-        groups = column_or_1d(groups)
-        check_consistent_length(X, groups)
-        keys = _mixed(np.unique(groups, return_inverse=True)[1].astype(np.uint64))
+        names = column_or_1d(groups)
+        check_consistent_length(X, names)
+        keys = _mixed(np.unique(names, return_inverse=True)[1].astype(np.uint64))
     units, unit_of_row = np.unique(keys, return_inverse=True)
     has_positive, has_negative = (
         np.bincount(unit_of_row[targets == label], minlength=len(units)) > 0 for label in (1, 0)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from skorch.callbacks import Callback
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader
 from skdam._device import resolve_device
 from skdam.data.batches import inference_batch_size
 from skdam.estimator.decision import CALIBRATIONS
-from skdam.estimator.defaults import network_size, recipe
+from skdam.estimator.defaults import recipe
 from skdam.estimator.prefixed import of_prefix
 from skdam.losses.compositional import CompositionalAUCLoss
 from skdam.losses.inner import INNER_LOSSES
@@ -240,7 +239,7 @@ def net_parameters(
     example_shape: tuple[int, ...],
     n_rows: int,
     n_categories: tuple[int, ...] | None = None,
-    X: np.ndarray | None = None,
+    sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the keyword parameters of the net, those of its parts with their prefix.
 
@@ -255,8 +254,8 @@ def net_parameters(
         Examples to train on.
     n_categories : tuple of int or None, default=None
         Of each column of a table, 0 for numbers; None if all are numbers.
-    X : ndarray of shape (n, n_features) or None, default=None
-        A table in memory.
+    sizes : mapping or None, default=None
+        Parameters of the module that follow from the data.
 
     Returns
     -------
@@ -269,6 +268,9 @@ def net_parameters(
         If the device is unknown or absent.
     """
     chosen = recipe(module, parameters["variant"], n_rows, example_shape)
+    if {"criterion__version", "criterion__prior"} & set(parameters):
+        # these are of the other form of the loss
+        chosen.pop("criterion__saddle", None)
     parameters = parameters | {
         name: value for name, value in chosen.items() if _is_open(parameters, name)
     }
@@ -291,19 +293,18 @@ def net_parameters(
         derived[f"module__{size}"] = example_shape[0]
     if n_categories is not None and accepted is not None and "n_categories" in accepted:
         derived["module__n_categories"] = n_categories
-    if len(example_shape) == 1:
-        sizes = network_size(module, X, n_rows, example_shape[0])
-        derived |= {f"module__{name}": value for name, value in sizes.items()}
+    derived |= {f"module__{name}": value for name, value in (sizes or {}).items()}
     for prefix in PREFIXES:
         derived |= {f"{prefix}__{k}": v for k, v in of_prefix(parameters, prefix).items()}
     return derived
 
 
 def _is_open(parameters: dict[str, Any], name: str) -> bool:
-    """Return whether the user left a parameter open."""
-    if "__" in name:
+    """Return whether the user left a parameter open; a prefixed one is open if it is absent."""
+    if name not in parameters or "__" in name:
         return name not in parameters
-    return parameters[name] is None or parameters[name] == "auto"
+    value = parameters[name]
+    return value is None or (isinstance(value, str) and value == "auto")
 
 
 def ensemble_size(parameters: dict[str, Any], module: type[nn.Module] | nn.Module) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skdam._targets import are_plain
+from skdam._targets import are_plain, folds_of
 from skdam.data.batches import scaled
 from skdam.losses.compositional import Phase
 from skdam.optim.pdsca import PDSCA
@@ -127,6 +127,8 @@ class Compiled:
         reason = None
         if fit_params:
             reason = f"fit has the arguments {', '.join(fit_params)} for the module"
+        elif folds_of(y) is not None:
+            reason = "the members of the ensemble are cross-fitted, use cross_fit=False"
         elif not are_plain(y):
             reason = "examples have weights, which a compiled step does not take"
         elif not isinstance(X, Tensor):

@@ -30,11 +30,13 @@ class OutOfBagScoring(Callback):
     """
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Choose the rows to score."""
         self._sample_ = sampled(X, net.random_state)
         self._first_ = len(net.history)
         self._n_scored_ = 0
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Score the rows, if it is time to."""
         rows = net.history[self._first_ :]
         n_batches = sum(row["train_batch_count"] for row in rows)
         pause = max(_BATCHES_A_CHECK, _GROWTH * self._n_scored_)
@@ -45,6 +47,7 @@ class OutOfBagScoring(Callback):
         net.history.record("oob_roc_auc", auc)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Drop the rows."""
         del self._sample_
 
     def _score(self, net: Any) -> float:

@@ -50,8 +50,14 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     _check_same_module(net.module_, other.module_)
     net.history_ = History(copy.deepcopy(list(other.history)))
     state = training_state(other)
-    if restart or _schedule_of(net) != _schedule_of(other):
+    try:
         net.module_.load_state_dict(state["module"])
+    except RuntimeError as error:
+        # buffers may differ where parameters do not
+        raise ValueError(
+            f"training cannot go on, the network is another one than in the last fit: {error}"
+        ) from None
+    if restart or _schedule_of(net) != _schedule_of(other):
         if _keys_of_loss(net) == _keys_of_loss(other):
             net.criterion_.load_state_dict(state["criterion"])
         net.first_epoch_ = len(net.history)

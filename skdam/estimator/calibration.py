@@ -1,0 +1,64 @@
+"""What makes log-odds of the logits of a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skdam.data.examples import labels_of, sample_weights_of
+from skdam.estimator.decision import Calibration, Decision, odds_of_class_weight
+from skdam.training.epoch import DivergenceError
+
+
+def check_calibration(calibration: Calibration | None, has_folds: bool) -> None:
+    """Raise ValueError if the calibration needs out-of-bag scores and there will be none."""
+    if calibration in ("sigmoid", "isotonic") and not has_folds:
+        raise ValueError(
+            f"calibration={calibration!r} needs out-of-bag scores: fit with data in memory, the "
+            "default network for tables with two members or more, cross_fit=True, and two "
+            "different rows or groups of each class. Use 'auto', and wrap the classifier in "
+            "CalibratedClassifierCV."
+        )
+
+
+def learn_decision(
+    dataset: Any,
+    out_of_bag: np.ndarray | None,
+    sampling_rate: float,
+    classes: np.ndarray,
+    calibration: Calibration | None,
+    class_weight: Mapping[Any, float] | str | None,
+) -> Decision:
+    """Return what makes log-odds of logits.
+
+    Parameters
+    ----------
+    dataset : dataset
+        The training data.
+    out_of_bag : ndarray of shape (n,) or None
+        Logits of the rows of the training data, by what was trained without them.
+    sampling_rate : float
+        Share of positives in the batches, in (0, 1).
+    classes : ndarray of shape (2,)
+    calibration, class_weight
+        As in :class:`~skdam.CompositionalAUCClassifier`.
+
+    Raises
+    ------
+    DivergenceError
+        If the logits are not finite.
+    """
+    targets, weights = labels_of(dataset), sample_weights_of(dataset)
+    if out_of_bag is not None and not np.isfinite(out_of_bag).all():
+        raise DivergenceError(
+            "the scores of the training data overflow: X has values too large for float32."
+        )
+    if out_of_bag is not None and calibration is not None:
+        kind = "sigmoid" if calibration == "auto" else calibration
+        decision = Decision.calibrated(out_of_bag, targets, weights, kind)
+    else:
+        decision = Decision.of_prior(float(np.average(targets, weights=weights)), sampling_rate)
+    odds = odds_of_class_weight(class_weight, classes, targets, weights)
+    return decision.shifted(odds) if odds else decision
