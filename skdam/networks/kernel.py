@@ -7,12 +7,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-_DECAY = 0.5
-_N_DECAYS = 3
-_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
+_DECAY = 0.25
+_N_DECAYS = 5
+_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _JITTER = 1e-4
 _ROUNDING = 3e-6
-_TEMPERATURE = 0.003
+_TEMPERATURE = 0.01
 
 
 class KernelMachine(nn.Module):
