@@ -127,6 +127,8 @@ def test_gradients_are_finite_differences(seeded):
         return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (X,))
 
     assert torch.autograd.gradcheck(units, tuple(layer.parameters()))
+    # the exact hypergradient needs second derivatives
+    assert torch.autograd.gradgradcheck(units, tuple(layer.parameters()))
 
 
 def test_members_alone_have_the_units_that_they_have_together(table, others, seeded):
