@@ -100,6 +100,19 @@ def test_parameters_given_by_the_user_are_kept():
     assert {name: derived[name] for name in given} == given
 
 
+@pytest.mark.parametrize(
+    ("given", "saddle"),
+    [
+        ({"criterion__version": "v1"}, "running"),
+        ({"criterion__version": "v1", "criterion__prior": 0.2}, "running"),
+        ({"criterion__version": "v2"}, "batch"),
+        ({"criterion__prior": None}, "batch"),
+    ],
+)
+def test_a_version_of_the_loss_given_by_the_user_is_trained(toy, make, given, saddle):
+    assert make(max_epochs=1, **given).fit(*toy).net_.criterion_.saddle == saddle
+
+
 def test_a_network_of_the_user_has_other_steps_than_the_default_one(toy, make):
     default, custom = make(max_epochs=1), make(module=nn.Linear, module__out_features=1)
     custom.set_params(module__in_features=4, max_epochs=1)
