@@ -218,7 +218,7 @@ class ColumnLayer(nn.Module):
         self.nodes.fit_statistics(X, weights)
         for columns, vectors in zip(self._columns, self.vectors, strict=True):
             is_ordered = self.nodes.is_ordered[columns.to(vectors.device)]
-            # increments: their sum over the quantiles has the variance of a vector
+            # increments: their sum over the quantiles has variance 1, however many there are
             vectors[is_ordered, 1:] *= math.sqrt(3 / self.nodes._n_quantiles)
 
     def table(self) -> Tensor:
