@@ -193,6 +193,16 @@ def test_the_kernel_machine_is_solved_with_the_weights_of_the_examples(table):
     torch.testing.assert_close(module.kernel_machine(Z), machine(Z), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_weights_count_as_repetitions_in_the_statistics(table, encoding):
+    X, y = table
+    y, times = y.as_subclass(torch.Tensor), 1 + torch.arange(300) % 4
+    many = X.repeat_interleave(times, 0), y.repeat_interleave(times)
+    weighted = fitted((X, Targets.of(y, times.float())), encoding=encoding)
+    repeated = fitted((many[0], Targets.of(many[1], torch.ones(len(many[1])))), encoding=encoding)
+    torch.testing.assert_close(weighted(X), repeated(X), rtol=1e-4, atol=1e-5)
+
+
 def test_landmarks_are_drawn_by_weight(table):
     X, y = table
     weights = torch.where(torch.arange(300) % 2 == 0, 1e6, 1.0)
