@@ -40,6 +40,7 @@ _BATCHES_AN_EPOCH = 96
 _LEAST_BATCHES = 1200
 _LEAST_EPOCHS = 8
 _FEW_ROWS = 2_500
+_VERY_FEW_ROWS = 1_000
 _MANY_ROWS = 20_000
 _MOST_VALUES = 400
 _MOST_ROWS = 2**14
@@ -144,7 +145,7 @@ def network_size(
         # the table of the encoding grows with the columns, whatever the batch
         chosen["encoding"] = None
     if n_rows < _FEW_ROWS:
-        chosen["n_bins"] = 16
+        chosen["n_bins"] = 8 if n_rows >= _VERY_FEW_ROWS else 4
     if n_rows >= _MANY_ROWS and X is not None and n_features <= _MANY_COLUMNS:
         n_values = tuple(_n_values(column) for column in X.T)
         chosen["n_values"] = n_values if sum(n_values) <= _MOST_ROWS else None

@@ -16,7 +16,8 @@ from skdam.networks.encoding import Standardiser, quantiles
 _LEAST_COUNT = 3
 _MOST_ONE_HOT = 16
 _CLIP = 3.0
-_GAIN = 1.5
+# small: training starts from what is linear in the standardised columns
+_GAIN = 0.15
 
 
 class ColumnNodes(nn.Module):
@@ -145,12 +146,12 @@ class ColumnNodes(nn.Module):
 
 
 class ColumnLayer(nn.Module):
-    r"""First layer of an ensemble: a sum of functions, one for each column and unit.
+    r"""Units of an ensemble as sums of functions, one for each column and unit.
 
     A member turns a column into an embedding of a few numbers, and sums linear functions of all
     embeddings,
 
-    .. math:: h = b + \sum_j W_j e_j(x_j) .
+    .. math:: h = \sum_j W_j e_j(x_j) .
 
     The embedding :math:`e_j` of a number is continuous and linear between the nodes of the column
     [1]_. A category has a vector for each node, and a gap has one of its own. As all of this is
@@ -202,7 +203,6 @@ class ColumnLayer(nn.Module):
         bound = _GAIN / math.sqrt(n_features * n_embedding)
         shape = (n_features, n_members, n_embedding, n_out)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(n_members * n_out).uniform_(-bound, bound))
         first, row = torch.empty(n_features, dtype=torch.int64), 0
         for columns, size in zip(self._columns, sizes, strict=True):
             first[columns] = row + size * torch.arange(len(columns))
@@ -287,18 +287,14 @@ class ColumnLayer(nn.Module):
         index, weights = self.rows(X)
         # autocast may have made the table of other numbers
         units = _weighted_sums(self.table().to(weights.dtype), index, weights)
-        return (units + self.bias).view(len(X), n_members, n_out).transpose(0, 1)
+        return units.view(len(X), n_members, n_out).transpose(0, 1)
 
-    def part_of_member(self, table: Tensor, member: int) -> Tensor:
-        """Return what the table holds for one member, of shape (n_rows, n_out)."""
+    def of_member(self, X: Tensor, member: int, table: Tensor) -> Tensor:
+        """Return the units of one member, of shape (n, n_out), from the :meth:`table`."""
         n_out = self._shape[1]
-        return table[:, member * n_out : (member + 1) * n_out].contiguous()
-
-    def of_member(self, X: Tensor, member: int, part: Tensor) -> Tensor:
-        """Return the units of one member, of shape (n, n_out), from its part of the table."""
         index, weights = self.rows(X)
-        units = _weighted_sums(part, index, weights)
-        return units + self.bias.view(self._shape)[member]
+        part = table[:, member * n_out : (member + 1) * n_out].contiguous()
+        return _weighted_sums(part, index, weights)
 
 
 class StandardColumns(nn.Module):

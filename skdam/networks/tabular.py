@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Real
 
@@ -60,9 +59,9 @@ class TabularMLP(nn.Module):
     activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
         Activation of the hidden layers.
     encoding : {"piecewise-linear"} or None, default="piecewise-linear"
-        How a perceptron sees a column: as an embedding that is linear between quantiles [1]_,
-        with a vector for each category and for a gap; or as standardised numbers, with a column
-        for each frequent category and for the gaps of a number.
+        What a perceptron sees besides the columns as standardised numbers, among them one for
+        each frequent category and one for the gaps of a number: an embedding that is linear
+        between quantiles [1]_, with a vector for each category and for a gap; or nothing.
     n_bins : int, default=32
         Bins of the encoding of a number, >= 1. A number with at most ``n_bins + 1`` distinct
         values has a vector for each.
@@ -108,10 +107,10 @@ class TabularMLP(nn.Module):
 
     shares: Tensor
     n_members: int
-    columns: StandardColumns | nn.Identity
-    first: ColumnLayer | MemberLinear
+    columns: StandardColumns
+    linear: MemberLinear
+    encoded: ColumnLayer | None
     layers: nn.Sequential
-    standard: StandardColumns | None
     kernel_machine: KernelMachine | None
 
     def __init__(
@@ -156,18 +155,17 @@ class TabularMLP(nn.Module):
         values = _of_each_column("n_values", n_values, n_features)
         self.n_members = int(n_members)
         sizes = (*sizes, 1)
-        if encoding is None:
-            self.columns = StandardColumns(categories)
-            self.first = MemberLinear(n_members, self.columns.n_out, sizes[0])
-        else:
-            # the table of the first layer is computed for each batch
+        self.columns = StandardColumns(categories)
+        self.linear = MemberLinear(n_members, self.columns.n_out, sizes[0])
+        self.encoded = None
+        if encoding is not None:
+            # the table of the encoding is computed for each batch
             most = max(min(_MOST_CATEGORIES, _MOST_ROWS // n_features), 1)
             n_nodes = [
                 min(category, most) + 1 if category else max(value, n_bins + 1)
                 for category, value in zip(categories, values, strict=True)
             ]
-            self.columns = nn.Identity()
-            self.first = ColumnLayer(
+            self.encoded = ColumnLayer(
                 n_nodes, categories, n_bins + 1, n_members, sizes[0], n_embedding
             )
         layers: list[nn.Module] = []
@@ -176,10 +174,9 @@ class TabularMLP(nn.Module):
             layers += [ACTIVATIONS[activation](), Dropout(dropout)]
             layers += [MemberLinear(n_members, n_in, n_out)]
         self.layers = nn.Sequential(*layers)
-        self.standard = self.kernel_machine = None
+        self.kernel_machine = None
         if n_members > 1 and n_landmarks > 0:
-            self.standard = StandardColumns(categories)
-            self.kernel_machine = KernelMachine(self.standard.n_out, n_landmarks, n_members)
+            self.kernel_machine = KernelMachine(self.columns.n_out, n_landmarks, n_members)
         # of the mean logit of the perceptrons, and of the score of the kernel machine
         self.register_buffer("shares", torch.tensor([1.0, 0.0]))
 
@@ -202,11 +199,11 @@ class TabularMLP(nn.Module):
         step = -(-len(X) // _STATISTICS_ROWS)
         some = self._on_device(X[::step])
         of_some = None if weights is None else self._on_device(weights[::step])
-        for columns in (self.columns, self.first, self.standard):
-            if isinstance(columns, ColumnLayer | StandardColumns):
-                columns.fit_statistics(some, of_some)
+        self.columns.fit_statistics(some, of_some)
+        if self.encoded is not None:
+            self.encoded.fit_statistics(some, of_some)
         self.shares.copy_(torch.tensor([1.0, 0.0]))
-        if self.kernel_machine is None or self.standard is None or folds is None:
+        if self.kernel_machine is None or folds is None:
             return
         # weighed by the regression, so not in the draw
         rows = draw_by_class(y.as_subclass(Tensor), _KERNEL_ROWS)
@@ -216,7 +213,7 @@ class TabularMLP(nn.Module):
         )
         weights = weights_of(few)
         self.kernel_machine.fit(
-            self.standard(self._on_device(X[rows])),
+            self.columns(self._on_device(X[rows])),
             self._on_device(few.as_subclass(Tensor)),
             self._on_device(folds[rows]),
             self._on_device(landmarks),
@@ -238,15 +235,19 @@ class TabularMLP(nn.Module):
         -------
         Tensor of shape (n,) or, with several members, (n, n_members)
         """
-        logits = self.layers(self._first(X)).squeeze(-1)
-        return logits[0] if self.n_members == 1 else logits.T
+        return self._logits(X, self.columns(X))
 
-    def _first(self, X: Tensor) -> Tensor:
-        """Return the first layer's output, of shape (n_members, n, n_out)."""
-        if isinstance(self.first, ColumnLayer):
-            return self.first(X)
-        Z = self.columns(X)
-        return self.first(Z.expand(self.n_members, *Z.shape))
+    def _first(self, X: Tensor, Z: Tensor) -> Tensor:
+        """Return the first layer's output, of shape (n_members, n, n_out).
+
+        Z is X as standardised columns.
+        """
+        units = self.linear(Z.expand(self.n_members, *Z.shape))
+        return units if self.encoded is None else units + self.encoded(X)
+
+    def _logits(self, X: Tensor, Z: Tensor) -> Tensor:
+        logits = self.layers(self._first(X, Z)).squeeze(-1)
+        return logits[0] if self.n_members == 1 else logits.T
 
     def embed(self, X: Tensor) -> Tensor:
         """Return the inputs of the last layer of each perceptron, concatenated.
@@ -261,7 +262,7 @@ class TabularMLP(nn.Module):
         -------
         Tensor of shape (n, d)
         """
-        return self.layers[:-1](self._first(X)).transpose(0, 1).flatten(1)
+        return self.layers[:-1](self._first(X, self.columns(X))).transpose(0, 1).flatten(1)
 
     def vote(self, logits: Tensor) -> Tensor:
         """Return the mean of the perceptrons' logits, of shape (n,).
@@ -284,11 +285,12 @@ class TabularMLP(nn.Module):
         -------
         Tensor of shape (n,)
         """
-        logits = self(X)
+        Z = self.columns(X)
+        logits = self._logits(X, Z)
         score = logits if self.n_members == 1 else self.vote(logits)
-        if self.kernel_machine is None or self.standard is None or not self.shares[1]:
+        if self.kernel_machine is None or not self.shares[1]:
             return score
-        return self.shares[0] * score + self.shares[1] * self.kernel_machine(self.standard(X))
+        return self.shares[0] * score + self.shares[1] * self.kernel_machine(Z)
 
     @torch.no_grad()
     def out_of_bag(self, X: Tensor, folds: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -314,10 +316,9 @@ class TabularMLP(nn.Module):
 
     def _kernel_out_of_bag(self, X: Tensor, folds: Tensor) -> Tensor:
         assert self.kernel_machine is not None
-        assert self.standard is not None
         parts = zip(X.split(_CHUNK), folds.split(_CHUNK), strict=True)
         return torch.cat(
-            [self.kernel_machine.out_of_bag(self.standard(some), fold) for some, fold in parts]
+            [self.kernel_machine.out_of_bag(self.columns(some), fold) for some, fold in parts]
         )
 
     @torch.no_grad()
@@ -331,12 +332,14 @@ class TabularMLP(nn.Module):
     @torch.no_grad()
     def out_of_bag_logits(self, X: Tensor, folds: Tensor) -> Tensor:
         """Return the logit of each row by the member that was trained without it, of shape (n,)."""
-        table = self.first.table() if isinstance(self.first, ColumnLayer) else None
+        table = None if self.encoded is None else self.encoded.table()
         logits = X.new_empty(len(X))
         for member in range(self.n_members):
-            first = self._first_of_member(member, table)
             for rows in torch.nonzero(folds == member).squeeze(1).split(_CHUNK):
-                units = first(X[rows])
+                some = X[rows]
+                units = self.linear.of_member(self.columns(some), member)
+                if self.encoded is not None and table is not None:
+                    units += self.encoded.of_member(some, member, table)
                 for layer in self.layers:
                     if isinstance(layer, MemberLinear):
                         units = layer.of_member(units, member)
@@ -344,16 +347,6 @@ class TabularMLP(nn.Module):
                         units = layer(units)
                 logits[rows] = units.squeeze(1)
         return logits
-
-    def _first_of_member(self, member: int, table: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """Return the first layer of one member, from the table of its encoding if there is one."""
-        if isinstance(self.first, MemberLinear):
-            linear = self.first
-            return lambda X: linear.of_member(self.columns(X), member)
-        assert table is not None
-        return partial(
-            self.first.of_member, member=member, part=self.first.part_of_member(table, member)
-        )
 
     @torch.no_grad()
     def share_vote(
