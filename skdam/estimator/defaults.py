@@ -141,11 +141,11 @@ def network_size(
         return {}
     # with more rows the vote of the perceptrons is better than the out-of-bag logits of one tell
     chosen: dict[str, Any] = {"n_landmarks": min(n_rows, 512) if n_rows <= _MANY_ROWS else 0}
-    if n_features > _MANY_COLUMNS:
-        # the table of the encoding grows with the columns, whatever the batch
+    # the table of the encoding grows with the columns, whatever the batch
+    if n_rows < _VERY_FEW_ROWS or n_features > _MANY_COLUMNS:
         chosen["encoding"] = None
-    if n_rows < _FEW_ROWS:
-        chosen["n_bins"] = 8 if n_rows >= _VERY_FEW_ROWS else 4
+    elif n_rows < _FEW_ROWS:
+        chosen["n_bins"] = 8
     if n_rows >= _MANY_ROWS and X is not None and n_features <= _MANY_COLUMNS:
         n_values = tuple(_n_values(column) for column in X.T)
         chosen["n_values"] = n_values if sum(n_values) <= _MOST_ROWS else None
