@@ -664,9 +664,9 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         table = None if reset else self._input_spec.table
         rows, weights = present_rows(sample_weight, X)
         if groups is not None:
-            groups = column_or_1d(groups)
-            check_consistent_length(X, groups)
-            groups = groups if rows is None else groups[rows]
+            names = column_or_1d(groups)
+            check_consistent_length(X, names)
+            groups = names if rows is None else names[rows]
         if isinstance(X, Dataset):
             check_choice(self, is_allowed=False)
         else:
