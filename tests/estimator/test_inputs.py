@@ -114,7 +114,9 @@ def test_predict_refuses_data_that_differs_from_fit(toy, make):
         clf.predict_proba(with_value(X, np.inf))
     # the default network clips what is out of range
     assert np.isfinite(clf.decision_function(with_value(X, 3e38))).all()
-    clf = make(module=torch.nn.Linear(4, 1)).fit(X, y)
+    steep = torch.nn.Linear(4, 1)
+    torch.nn.init.constant_(steep.weight, 10.0)
+    clf = make(module=steep).fit(X, y)
     with pytest.raises(ValueError, match=r"scores of 1 rows of X overflow, the first in row 3"):
         clf.decision_function(with_value(X, 3e38))
 
