@@ -66,7 +66,7 @@ def test_every_epoch_is_scored_without_early_stopping(toy):
 
 
 def test_early_stopping_without_validation_data_is_an_error(toy):
-    with pytest.raises(ValueError, match="needs valid_roc_auc in the history.*set train_split"):
+    with pytest.raises(ValueError, match=r"needs valid_roc_auc in the history.*set train_split"):
         fit(toy, EarlyStoppingAUC(), train_split=None)
 
 

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -27,7 +28,7 @@ OUT_OF_BAG = ("oob_decision_function_", "oob_score_")
 class Look(Callback):
     """Keeps the data that the net is trained on."""
 
-    seen: list = []
+    seen: ClassVar[list] = []
 
     def on_train_begin(self, net, X, y, **kwargs):
         self.seen.append(X)

@@ -209,7 +209,7 @@ def test_gaps_in_validation_data_are_for_modules_that_take_them(parts, make):
     X, y, X_val, y_val = parts
     gaps = np.where(X_val < -1, np.nan, X_val)
     assert 0 <= make().fit(X, y, X_val=gaps, y_val=y_val).best_score_ <= 1
-    with pytest.raises(ValueError, match="validation data.*NaN"):
+    with pytest.raises(ValueError, match=r"validation data.*NaN"):
         make(module=torch.nn.Linear(4, 1)).fit(X, y, X_val=gaps, y_val=y_val)
 
 
