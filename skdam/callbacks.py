@@ -41,8 +41,9 @@ class EarlyStoppingAUC(Callback):
 
     That of validation data is checked at the end of the first epoch that is 25 or more batches
     after the last check, and at the end of the last epoch. So with 25 batches in an epoch or more,
-    every epoch is checked. An epoch without a check is not scored, and its validation scores in the
-    history are NaN. With ``strategy="two-stage"`` the checks of the first stage are ignored.
+    every epoch is checked. An epoch without a check is not scored, and its validation scores in
+    the history are NaN. Any other AUC is checked in the epochs where it is not NaN. With
+    ``strategy="two-stage"`` the checks of the first stage are ignored.
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ class EarlyStoppingAUC(Callback):
     tol : float, default=1e-4
         Smallest increase of the ROC AUC that counts as an improvement.
     monitor : str, default="valid_roc_auc"
-        The ROC AUC in the history. Epochs where it is NaN are no checks.
+        Name of the ROC AUC in the history. Epochs where it is NaN are no checks.
     window : int, default=1
-        The score of a check is the mean of so many values, the latest.
+        The score of a check is the mean of so many of the latest values, >= 1.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class EarlyStoppingAUC(Callback):
     Raises
     ------
     ValueError
-        At the end of an epoch, if ``monitor`` is not in the history, as without validation data.
+        At the end of an epoch, if the history lacks ``monitor``, as without validation data.
     """
 
     def __init__(

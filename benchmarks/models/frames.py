@@ -17,6 +17,7 @@ from benchmarks.models.catalogue import Groups, Model
 from benchmarks.models.columns import MAX_CATEGORIES, NativeColumns, gaps_as_text, imputed, one_hot
 
 _OURS = {
+    "skdam": catalogue.MODELS["skdam"],
     "skdam-encoded": replace(catalogue.MODELS["skdam"], encoder=one_hot),
     "skdam-skrub": Model("benchmarks.models.frames:behind_skrub", package="skrub"),
 }

@@ -181,6 +181,12 @@ def odds_of_class_weight(
     targets : ndarray of shape (n,)
         0 and 1.
     weights : ndarray of shape (n,) or None
+        Weights of the examples; None for equal ones.
+
+    Returns
+    -------
+    float
+        The logarithm of the positive class's weight over that of the negative one.
 
     Raises
     ------
@@ -192,6 +198,7 @@ def odds_of_class_weight(
     if isinstance(class_weight, str):
         rate = float(np.average(targets, weights=weights))
         return float(logit(1 - rate))
+    assert isinstance(class_weight, Mapping)
     unknown = set(class_weight) - set(classes.tolist())
     if unknown:
         raise ValueError(

@@ -14,9 +14,9 @@ def assign_folds(
 ) -> np.ndarray | None:
     """Return a fold for each row, such that each class is spread evenly over the folds.
 
-    Rows that are alike share a fold, and so do rows of one group: what a member learns from the
-    one would tell of the other. The fold depends on the rows alone, and neither on their order
-    nor on random numbers.
+    Rows that are equal share a fold, and with groups, all rows of a group do: what a member learns
+    from one of them would tell of the others. The fold depends on the rows alone, and neither on
+    their order nor on random numbers.
 
     Parameters
     ----------
@@ -24,7 +24,9 @@ def assign_folds(
     targets : ndarray of shape (n,)
         0 and 1.
     n_folds : int
+        Folds, >= 2.
     groups : array-like of shape (n,) or None, default=None
+        The group of each row; None where each row that differs from the others is a group.
 
     Returns
     -------
@@ -44,17 +46,20 @@ def assign_folds(
         check_consistent_length(X, names)
         keys = _mixed(np.unique(names, return_inverse=True)[1].astype(np.uint64))
     units, unit_of_row = np.unique(keys, return_inverse=True)
-    is_positive = np.zeros(len(units), dtype=bool)
-    is_positive[unit_of_row[targets == 1]] = True
-    has_negative = np.zeros(len(units), dtype=bool)
-    has_negative[unit_of_row[targets == 0]] = True
-    if is_positive.sum() < 2 or has_negative.sum() < 2:
+    has_positive, has_negative = (
+        np.bincount(unit_of_row[targets == label], minlength=len(units)) > 0 for label in (1, 0)
+    )
+    if has_positive.sum() < 2 or has_negative.sum() < 2:
         return None
     fold_of_unit = np.empty(len(units), dtype=np.int64)
-    # the classes begin at opposite ends, so that the folds have about as many rows
-    n_positive = int(is_positive.sum())
-    fold_of_unit[is_positive] = np.arange(n_positive) % n_folds
-    fold_of_unit[~is_positive] = n_folds - 1 - np.arange(len(units) - n_positive) % n_folds
+    # those of both classes come first, so that each class is spread evenly
+    both, positive, negative = (
+        np.flatnonzero(kind) for kind in (has_positive & has_negative, ~has_negative, ~has_positive)
+    )
+    rising = np.concatenate([both, positive])
+    fold_of_unit[rising] = np.arange(len(rising)) % n_folds
+    # from the other end, so that the folds have about as many rows
+    fold_of_unit[negative] = n_folds - 1 - np.arange(len(negative)) % n_folds
     return fold_of_unit[unit_of_row]
 
 

@@ -24,7 +24,7 @@ class ColumnNodes(nn.Module):
 
     The nodes of a number are its quantiles or, where it has few distinct values, those values.
     The nodes of a category are the categories that occur, the frequent ones first; the last node
-    is for those that are rare or were never seen.
+    is for those that are rare, which is in fewer than three rows, and for codes never seen.
 
     Parameters
     ----------
@@ -39,6 +39,7 @@ class ColumnNodes(nn.Module):
     nodes: Tensor
     slope: Tensor
     is_ordered: Tensor
+    has_many_values: Tensor
     node_of_code: Tensor
 
     def __init__(
@@ -57,6 +58,7 @@ class ColumnNodes(nn.Module):
         self.register_buffer("nodes", torch.full((n_numbers, most), math.inf))
         self.register_buffer("slope", torch.zeros(n_numbers, most))
         self.register_buffer("is_ordered", torch.zeros(len(self._n_nodes), dtype=torch.bool))
+        self.register_buffer("has_many_values", torch.zeros(len(self._n_nodes), dtype=torch.bool))
         self.register_buffer("node_of_code", torch.zeros(int(codes[-1]), dtype=torch.int64))
 
     @torch.no_grad()
@@ -73,6 +75,7 @@ class ColumnNodes(nn.Module):
         self.nodes.fill_(math.inf)
         self.slope.zero_()
         self.is_ordered.zero_()
+        self.has_many_values.zero_()
         for row, column in enumerate(self._numbers):
             present = ~X[:, column].isnan()
             values = X[present, column].double()
@@ -85,6 +88,7 @@ class ColumnNodes(nn.Module):
                 # quantiles that occur as values: codes and counts have no values in between
                 nodes = quantiles(values, levels.to(values.device), shares).unique()
                 self.is_ordered[column] = True
+            self.has_many_values[column] = len(nodes) > self._n_quantiles
             self.nodes[row, : len(nodes)] = nodes
             largest = torch.finfo(self.slope.dtype).max
             self.slope[row, : len(nodes) - 1] = (1 / nodes.diff()).clamp(max=largest)
@@ -217,9 +221,9 @@ class ColumnLayer(nn.Module):
         """
         self.nodes.fit_statistics(X, weights)
         for columns, vectors in zip(self._columns, self.vectors, strict=True):
-            is_ordered = self.nodes.is_ordered[columns.to(vectors.device)]
-            # increments: their sum over the quantiles has the variance of a vector
-            vectors[is_ordered, 1:] *= math.sqrt(3 / self.nodes._n_quantiles)
+            # their sum over the nodes has the variance of a vector
+            scaled = vectors[:, 1:] * math.sqrt(3 / vectors.shape[1])
+            vectors[:, 1:] = torch.where(self._holds_increments(columns), scaled, vectors[:, 1:])
 
     def table(self) -> Tensor:
         """Return what each node, and then each gap, adds to the units.
@@ -230,14 +234,26 @@ class ColumnLayer(nn.Module):
         """
         parts = []
         for columns, vectors in zip(self._columns, self.vectors, strict=True):
+            increments = self._holds_increments(columns)
+            values = torch.where(increments, vectors.cumsum(1), vectors)
             on_device = columns.to(vectors.device)
-            is_ordered = self.nodes.is_ordered[on_device]
-            # neighbouring quantiles are alike, so training moves increments
-            values = torch.where(is_ordered[:, None, None, None], vectors.cumsum(1), vectors)
             weight = self.weight if len(self._columns) == 1 else self.weight[on_device]
             parts.append(torch.einsum("crme,cmeh->crmh", values, weight).flatten(0, 1).flatten(1))
         parts.append(torch.einsum("cme,cmeh->cmh", self.gap, self.weight).flatten(1))
         return torch.cat(parts)
+
+    def _holds_increments(self, columns: Tensor) -> Tensor:
+        """Return where vectors are increments from node to node, of shape (columns, 1, members, 1).
+
+        Neighbouring quantiles are alike, and learn from each other by increments. Values of a
+        number may be alike or not, as days or postal codes: half of the members take them as the
+        one, half as the other.
+        """
+        columns = columns.to(self.weight.device)
+        is_even = torch.arange(self._shape[0], device=columns.device) % 2 == 0
+        is_ordered = self.nodes.is_ordered[columns].unsqueeze(1)
+        has_many = self.nodes.has_many_values[columns].unsqueeze(1)
+        return (is_ordered | (has_many & is_even))[:, None, :, None]
 
     def rows(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return which rows of the table each example sums, and their weights.

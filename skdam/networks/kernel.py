@@ -7,12 +7,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-_DECAY = 0.5
-_N_DECAYS = 3
-_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
+_DECAY = 0.25
+_N_DECAYS = 5
+_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _JITTER = 1e-4
 _ROUNDING = 3e-6
-_TEMPERATURE = 0.003
+_TEMPERATURE = 0.01
 
 
 class KernelMachine(nn.Module):
@@ -23,14 +23,15 @@ class KernelMachine(nn.Module):
     .. math:: \sum_{d \in \{0.5, 1, 2\}} \sum_c w_{dc} \exp(-d \|x - c\|_1 / D)
 
     on the ``D`` columns that vary. The weights :math:`w` are those of ridge regressions of targets
-    -1 and 1, with both classes weighted equally [1]_, on each :math:`d` and five penalties. For
-    fixed spreads of the scores within the classes this maximises the distance of the class means:
-    except for the hinge it is the AUC margin loss in closed form.
+    -1 and 1, with both classes weighted equally [1]_, on each :math:`d` with each of the penalties
+    0.1, 0.3, 1, 3 and 10. For fixed spreads of the scores within the classes this maximises the
+    distance of the class means: except for the hinge it is the AUC margin loss in closed form.
 
     Each regression is solved once for each fold, without the rows of the fold and without the
     landmarks from it, so each row has scores out of bag. These tell how good a setting is: the
     settings, each divided by the standard deviation of its scores, are averaged with weights
-    proportional to :math:`\exp(\mathrm{AUC} / 0.003)`. New rows get the mean over the folds. The
+    proportional to :math:`\exp(\mathrm{AUC} / 0.003)`, and so that the scores out of bag have
+    standard deviation 1. New rows get the mean over the folds. The
     kernel is local and rough, like a forest of randomised trees [2]_; a multilayer perceptron is
     smooth.
 
@@ -83,12 +84,12 @@ class KernelMachine(nn.Module):
         landmarks : Tensor of shape (n_landmarks,), int64
             Which rows are landmarks; there may be fewer.
         weights : Tensor of shape (n,) or None, default=None
-            Weights of the examples; None for equal ones.
+            Weights of the examples, the scale of which has no effect; None for equal ones.
         """
         n_folds, n_used = len(self.weights), len(landmarks)
         self.weights.zero_()
         self.landmarks.zero_()[:n_used] = Z[landmarks]
-        self.varies.copy_((Z[0] != Z).any(0))
+        self.varies.copy_(Z.ne(Z[0]).any(0))
         shares = torch.ones(len(y), device=Z.device) if weights is None else weights
         shares = _balanced(y, shares)
         signs = torch.where(y == 1, 1.0, -1.0)
@@ -105,9 +106,9 @@ class KernelMachine(nn.Module):
         # a weight of each setting, over the deviation of its scores
         auc = _auc_of_each(settings, y, weights)
         votes = torch.softmax((auc - auc.max()) / _TEMPERATURE, 0)
-        deviations = settings.std(1, correction=0)
+        deviations = deviation_of(settings, weights)
         votes = torch.where(deviations > 0, votes / deviations, 0)
-        deviation = (votes @ settings).std(correction=0)
+        deviation = deviation_of(votes @ settings, weights)
         if deviation > 0:
             votes /= deviation
         votes = votes.view(_N_DECAYS, len(_RIDGES)).to(Z.dtype)
@@ -204,22 +205,42 @@ def _cross_fitted(
         penalty = of_landmarks[kept][:, kept].double()
         penalty.diagonal().add_(_JITTER)
         for i, ridge in enumerate(_RIDGES):
-            lower = _cholesky(system + ridge * penalty)
+            lower = _factor(system + ridge * penalty)
             solutions[fold, i, kept] = torch.cholesky_solve(wanted, lower).squeeze(1).to(kernel)
         scores[:, rows] = solutions[fold] @ parts[fold][0].T
     return solutions, scores
 
 
-def _cholesky(matrix: Tensor) -> Tensor:
-    """Return the Cholesky factor of a matrix whose rounding may have made it indefinite."""
-    step = _ROUNDING * float(matrix.diagonal().max())
-    while True:
-        # sums of products in single precision are not quite positive definite
-        matrix.diagonal().add_(step)
-        lower, failed = torch.linalg.cholesky_ex(matrix)
-        if not failed:
-            return lower
-        step *= 10
+def _factor(system: Tensor) -> Tensor:
+    """Return the Cholesky factor of a system that rounding may have made indefinite."""
+    lower, failed = torch.linalg.cholesky_ex(system)
+    added = _ROUNDING * system.diagonal().max()
+    # where rows are nearly equal, so are all products, and their errors add up
+    while failed and added.isfinite():
+        added *= 10
+        system.diagonal().add_(added)
+        lower, failed = torch.linalg.cholesky_ex(system)
+    return lower
+
+
+def deviation_of(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the standard deviation of the last axis.
+
+    Parameters
+    ----------
+    values : Tensor of shape (..., n)
+    weights : Tensor of shape (n,) or None
+        Weights of the examples; None for equal ones.
+
+    Returns
+    -------
+    Tensor of shape (...,)
+    """
+    if weights is None:
+        return values.std(-1, correction=0)
+    shares = (weights.double() / weights.double().sum()).to(values.dtype)
+    mean = (values @ shares).unsqueeze(-1)
+    return ((values - mean).square() @ shares).sqrt()
 
 
 def _auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:

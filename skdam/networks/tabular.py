@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from numbers import Real
 
@@ -15,7 +16,7 @@ from skdam._targets import folds_of, rows_of, weights_of
 from skdam.networks.checks import check_ints
 from skdam.networks.columns import ColumnLayer, StandardColumns
 from skdam.networks.dropout import Dropout
-from skdam.networks.kernel import KernelMachine, draw_by_class
+from skdam.networks.kernel import KernelMachine, deviation_of, draw_by_class
 from skdam.networks.members import MemberLinear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -107,8 +108,8 @@ class TabularMLP(nn.Module):
 
     shares: Tensor
     n_members: int
-    columns: nn.Module
-    first: nn.Module
+    columns: StandardColumns | nn.Identity
+    first: ColumnLayer | MemberLinear
     layers: nn.Sequential
     standard: StandardColumns | None
     kernel_machine: KernelMachine | None
@@ -175,13 +176,10 @@ class TabularMLP(nn.Module):
             layers += [ACTIVATIONS[activation](), Dropout(dropout)]
             layers += [MemberLinear(n_members, n_in, n_out)]
         self.layers = nn.Sequential(*layers)
-        has_kernel_machine = n_members > 1 and n_landmarks > 0
-        self.standard = StandardColumns(categories) if has_kernel_machine else None
-        self.kernel_machine = (
-            KernelMachine(self.standard.n_out, n_landmarks, n_members)
-            if self.standard is not None
-            else None
-        )
+        self.standard = self.kernel_machine = None
+        if n_members > 1 and n_landmarks > 0:
+            self.standard = StandardColumns(categories)
+            self.kernel_machine = KernelMachine(self.standard.n_out, n_landmarks, n_members)
         # of the mean logit of the perceptrons, and of the score of the kernel machine
         self.register_buffer("shares", torch.tensor([1.0, 0.0]))
 
@@ -253,6 +251,8 @@ class TabularMLP(nn.Module):
     def embed(self, X: Tensor) -> Tensor:
         """Return the inputs of the last layer of each perceptron, concatenated.
 
+        Without hidden layers they are the logits.
+
         Parameters
         ----------
         X : Tensor of shape (n, n_features)
@@ -308,11 +308,7 @@ class TabularMLP(nn.Module):
             Of the kernel machine, if it has a vote.
         """
         logits = self.out_of_bag_logits(X, folds)
-        if (
-            self.kernel_machine is None
-            or self.standard is None
-            or not self.kernel_machine.is_fitted
-        ):
+        if self.kernel_machine is None or not self.kernel_machine.is_fitted:
             return logits, None
         return logits, self._kernel_out_of_bag(X, folds)
 
@@ -328,27 +324,19 @@ class TabularMLP(nn.Module):
     def out_of_bag_decision(self, X: Tensor, folds: Tensor) -> Tensor:
         """Return :meth:`decision_function` of rows by what was trained without them."""
         logits = self.out_of_bag_logits(X, folds)
-        if self.kernel_machine is None or self.standard is None or not self.shares[1]:
+        if self.kernel_machine is None or not self.shares[1]:
             return logits
         return self.shares[0] * logits + self.shares[1] * self._kernel_out_of_bag(X, folds)
 
     @torch.no_grad()
     def out_of_bag_logits(self, X: Tensor, folds: Tensor) -> Tensor:
         """Return the logit of each row by the member that was trained without it, of shape (n,)."""
-        first = self.first
-        table = first.table() if isinstance(first, ColumnLayer) else None
+        table = self.first.table() if isinstance(self.first, ColumnLayer) else None
         logits = X.new_empty(len(X))
         for member in range(self.n_members):
-            if isinstance(first, ColumnLayer):
-                assert table is not None
-                part = first.part_of_member(table, member)
+            first = self._first_of_member(member, table)
             for rows in torch.nonzero(folds == member).squeeze(1).split(_CHUNK):
-                some = X[rows]
-                if isinstance(first, ColumnLayer):
-                    units = first.of_member(some, member, part)
-                else:
-                    assert isinstance(first, MemberLinear)
-                    units = first.of_member(self.columns(some), member)
+                units = first(X[rows])
                 for layer in self.layers:
                     if isinstance(layer, MemberLinear):
                         units = layer.of_member(units, member)
@@ -356,6 +344,16 @@ class TabularMLP(nn.Module):
                         units = layer(units)
                 logits[rows] = units.squeeze(1)
         return logits
+
+    def _first_of_member(self, member: int, table: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """Return the first layer of one member, from the table of its encoding if there is one."""
+        if isinstance(self.first, MemberLinear):
+            linear = self.first
+            return lambda X: linear.of_member(self.columns(X), member)
+        assert table is not None
+        return partial(
+            self.first.of_member, member=member, part=self.first.part_of_member(table, member)
+        )
 
     @torch.no_grad()
     def share_vote(
@@ -377,19 +375,13 @@ class TabularMLP(nn.Module):
         """
         labels = y.cpu().numpy()
         sample_weight = None if weights is None else weights.cpu().numpy()
-        units = [float(values.std(correction=0)) or 1.0 for values in (logits, scores)]
+        units = [float(deviation_of(values, weights)) or 1.0 for values in (logits, scores)]
         parts = [
             values.cpu().numpy() / unit
             for values, unit in zip((logits, scores), units, strict=True)
         ]
-        auc = np.array(
-            [
-                roc_auc_score(
-                    labels, (1 - t) * parts[0] + t * parts[1], sample_weight=sample_weight
-                )
-                for t in _SHARES
-            ]
-        )
+        joint = [(1 - t) * parts[0] + t * parts[1] for t in _SHARES]
+        auc = np.array([roc_auc_score(labels, row, sample_weight=sample_weight) for row in joint])
         votes = np.exp((auc - auc.max()) / _TEMPERATURE)
         share = float(votes @ _SHARES / votes.sum())
         # a part of no weight is not worth the time that it takes in predictions

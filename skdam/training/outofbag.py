@@ -24,9 +24,9 @@ _GROWTH = 0.1
 class OutOfBagScoring(Callback):
     """Record the ROC AUC of the out-of-bag logits as ``oob_roc_auc`` in the history.
 
-    At the end of the first epoch that is 25 batches and a tenth of all batches so far after the
-    last score, and of the last epoch; NaN in others. Of large data, a sample of at most 20,000 rows
-    is scored, half of them positives if there are enough.
+    Of the first epoch that ends 25 batches after the last score, and a tenth of the batches before
+    that, and of the last epoch; NaN in others. Of large data, a sample of at most 20,000 rows is
+    scored, half of them positives if there are enough.
     """
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -132,8 +132,8 @@ def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
     return rows_in_memory(dataset, _drawn_by_class(labels, np.random.default_rng(seed)))
 
 
-def _folds(targets: Tensor) -> Tensor:
-    folds = folds_of(targets)
+def _folds(y: Tensor) -> Tensor:
+    folds = folds_of(y)
     assert folds is not None
     return folds
 

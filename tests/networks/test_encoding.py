@@ -4,7 +4,7 @@ import torch
 from helpers import columns_of_many_scales
 from sklearn.preprocessing import StandardScaler
 
-from skdam.networks.encoding import PiecewiseLinearEncoding, Standardiser
+from skdam.networks.encoding import Standardiser, quantiles
 
 
 @pytest.fixture
@@ -46,62 +46,6 @@ def test_statistics_do_not_depend_on_the_chunks(monkeypatch, raw):
     torch.testing.assert_close(chunked.scale, whole.scale)
 
 
-def encoding_of(column, n_bins):
-    module = PiecewiseLinearEncoding(1, n_bins)
-    module.fit_statistics(torch.as_tensor(column).reshape(-1, 1))
-    return module
-
-
-def encode(module, column):
-    return module(torch.as_tensor(column).reshape(-1, 1)).squeeze(1)
-
-
-def test_bins_of_a_uniform_column():
-    module = encoding_of(np.linspace(0, 4, 101), 4)
-    expected = [
-        [0.0, 0.0, 0.0, 0.0],
-        [0.25, 0.0, 0.0, 0.0],
-        [1.0, 0.5, 0.0, 0.0],
-        [1.0, 1.0, 1.0, 1.0],
-        [0.0, 0.0, 0.0, 0.0],
-        [1.0, 1.0, 1.0, 1.0],
-    ]
-    encoded = encode(module, torch.tensor([0.0, 0.25, 1.5, 4.0, -9.0, 99.0]))
-    torch.testing.assert_close(encoded, torch.tensor(expected), atol=1e-6, rtol=0)
-
-
-def test_the_mean_of_the_bins_is_the_share_of_smaller_values():
-    """Each of k bins holds 1/k of the examples: their mean is the distribution function."""
-    column = np.random.default_rng(0).lognormal(size=20_000).astype(np.float32)
-    encoded = encode(encoding_of(column, 16), column).mean(1)
-    share = np.argsort(np.argsort(column)) / len(column)
-    assert np.abs(encoded.numpy() - share).max() < 1 / 16
-
-
-def test_a_column_of_few_values_has_fewer_bins():
-    column = np.repeat([0.0, 1.0, 5.0], [10, 80, 10]).astype(np.float32)
-    encoded = encode(encoding_of(column, 8), torch.tensor([0.0, 1.0, 5.0]))
-    assert encoded.count_nonzero(0).gt(0).sum() == 2
-    assert len(encoded.unique(dim=0)) == 3
-
-
-@pytest.mark.parametrize("values", [[3.0], [0.0, 1.0]])
-def test_a_column_of_one_or_two_values_has_no_bins(values):
-    encoded = encode(encoding_of(np.tile(values, 50), 8), torch.tensor([-1.0, 0.5, 9.0]))
-    assert torch.equal(encoded, torch.zeros(3, 8))
-
-
-def test_a_second_call_replaces_the_statistics_of_the_first():
-    module = encoding_of(np.arange(100.0), 8)
-    module.fit_statistics(torch.ones(100, 1))
-    assert not module.slope.any()
-
-
-def test_bins_too_narrow_for_a_finite_slope_have_finite_codes():
-    column = torch.arange(5).repeat(20) * 1e-44
-    assert encode(encoding_of(column, 4), column).isfinite().all()
-
-
 def test_weights_count_as_repetitions_in_mean_and_deviation(seeded):
     X = torch.randn(50, 3, 2) * torch.tensor([1.0, 1e3, 0.0]).reshape(3, 1) + 5
     times = 1 + torch.arange(50) % 3
@@ -111,12 +55,30 @@ def test_weights_count_as_repetitions_in_mean_and_deviation(seeded):
     torch.testing.assert_close(weighted.state_dict(), repeated.state_dict())
 
 
-def test_weights_move_the_bins():
-    X = torch.arange(1000.0).reshape(-1, 1)
-    weights = torch.where(X[:, 0] < 500, 9.0, 1.0)
-    encode = PiecewiseLinearEncoding(1, 10)
-    encode.fit_statistics(X, weights)
-    # nine tenths of the weight are below 500
-    torch.testing.assert_close(encode.lower[0, 9], torch.tensor(500.0), atol=2, rtol=0)
-    encode.fit_statistics(X, torch.ones(1000))
-    torch.testing.assert_close(encode.lower[0], torch.arange(0, 1000, 100.0), atol=1, rtol=0)
+def test_all_pixels_of_a_channel_are_one_column(seeded):
+    X = torch.randn(20, 3, 4, 5) * torch.tensor([1.0, 10.0, 100.0]).reshape(3, 1, 1) + 7
+    channels = X.movedim(1, 3).reshape(-1, 3)
+    flat = standardiser_of(X)(X).movedim(1, 3).reshape(-1, 3)
+    torch.testing.assert_close(flat, standardiser_of(channels)(channels), rtol=1e-4, atol=1e-5)
+
+
+LEVELS = torch.linspace(0, 1, 9, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("n", [1, 5, 97, 1000])
+def test_quantiles_are_the_nearest_values(n):
+    values = np.random.default_rng(0).normal(size=n)
+    expected = np.sort(values)[np.round(LEVELS.numpy() * (n - 1)).astype(int)]
+    np.testing.assert_array_equal(quantiles(torch.from_numpy(values), LEVELS, None), expected)
+
+
+def test_weighted_quantiles_are_the_first_values_that_reach_the_level():
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal(size=60), rng.integers(1, 5, 60)
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    expected = [values[order][reached >= level][0] for level in LEVELS.tolist()]
+    actual = quantiles(torch.from_numpy(values), LEVELS, torch.from_numpy(weights * 0.1))
+    np.testing.assert_array_equal(actual, expected)
+    repeated = torch.from_numpy(values.repeat(weights))
+    np.testing.assert_array_equal(quantiles(repeated, LEVELS, torch.ones(len(repeated))), expected)

@@ -1,0 +1,269 @@
+"""The kernel machine against ridge regressions that are solved one by one."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import laplacian_kernel
+
+from skdam.networks.kernel import KernelMachine, draw_by_class
+
+DECAYS = (0.5, 1, 2)
+PENALTIES = (0.1, 0.3, 1, 3, 10)
+N_FOLDS = 3
+
+
+@pytest.fixture
+def data():
+    """Rows, targets that depend on them, and folds."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(90, 4)).clip(-3, 3).astype(np.float32)
+    y = (np.sin(2 * Z[:, 0]) + rng.normal(size=90) > 1).astype(np.float32)
+    return tuple(map(torch.from_numpy, (Z, y, np.arange(90) * 7 % N_FOLDS)))
+
+
+def fitted(Z, y, folds, landmarks=None, weights=None, n_landmarks=None, n_folds=N_FOLDS):
+    landmarks = torch.arange(len(Z)) if landmarks is None else landmarks
+    machine = KernelMachine(Z.shape[1], n_landmarks or len(landmarks), n_folds)
+    machine.fit(Z, y, folds, landmarks, weights)
+    return machine
+
+
+def without_fold(K, folds, fold, landmarks, signs, weights, penalty):
+    """The solution without a fold: its rows and its landmarks are left out."""
+    rows, kept = folds != fold, folds[landmarks] != fold
+    solution = np.zeros(len(landmarks))
+    A = K[rows][:, landmarks[kept]]
+    W = np.diag(weights[rows])
+    K_mm = K[np.ix_(landmarks[kept], landmarks[kept])]
+    gram = A.T @ W @ A
+    gram += 3e-6 * gram.diagonal().max() * np.eye(kept.sum())  # against rounding
+    system = gram + penalty * (K_mm + 1e-4 * np.eye(kept.sum()))
+    solution[kept] = np.linalg.solve(system, A.T @ W @ signs[rows])
+    return solution
+
+
+def naive(Z, y, folds, landmarks, weights, new):
+    """Scores out of bag and of new rows, as the documentation of the machine describes them."""
+    Z, y, folds, landmarks, new = (v.numpy() for v in (Z, y, folds, landmarks, new))
+    shares = np.ones(len(y)) if weights is None else weights.numpy().astype(float)
+    of_class = [shares[y == label].sum() for label in (0, 1)]
+    balanced = len(y) / 2 * shares / np.where(y == 1, of_class[1], of_class[0])
+    signs = np.where(y == 1, 1.0, -1.0)
+    settings = []
+    for decay in DECAYS:
+        K = laplacian_kernel(Z.astype(float), gamma=decay / Z.shape[1])
+        K_new = laplacian_kernel(new.astype(float), Z[landmarks].astype(float), decay / Z.shape[1])
+        for penalty in PENALTIES:
+            solutions = [
+                without_fold(K, folds, fold, landmarks, signs, balanced, penalty)
+                for fold in range(N_FOLDS)
+            ]
+            out_of_bag = np.array([K[i, landmarks] @ solutions[f] for i, f in enumerate(folds)])
+            auc = roc_auc_score(y, out_of_bag, sample_weight=weights)
+            settings.append((auc, out_of_bag, K_new @ np.mean(solutions, 0)))
+    best = max(auc for auc, _, _ in settings)
+    votes = [np.exp((auc - best) / 0.003) / deviation(row, shares) for auc, row, _ in settings]
+    out_of_bag = sum(vote * row for vote, (_, row, _) in zip(votes, settings, strict=True))
+    scores = sum(vote * row for vote, (_, _, row) in zip(votes, settings, strict=True))
+    return out_of_bag / deviation(out_of_bag, shares), scores / deviation(out_of_bag, shares)
+
+
+def deviation(values, weights):
+    mean = np.average(values, weights=weights)
+    return np.sqrt(np.average((values - mean) ** 2, weights=weights))
+
+
+def assert_close(actual, expected):
+    # the machine sums products in single precision
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("n_landmarks", [90, 40])
+def test_scores_are_votes_of_ridge_regressions_without_a_fold(
+    data, n_landmarks, is_weighted, seeded
+):
+    Z, y, folds = data
+    landmarks = draw_by_class(y, n_landmarks)
+    weights = torch.linspace(0.2, 1.2, 90)[torch.arange(90) * 7 % 90] if is_weighted else None
+    machine = fitted(Z, y, folds, landmarks, weights)
+    new = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
+    out_of_bag, scores = naive(Z, y, folds, landmarks, weights, new)
+    assert_close(machine.out_of_bag(Z, folds), out_of_bag)
+    assert_close(machine(new), scores)
+
+
+def test_a_fold_without_rows_leaves_nothing_out(data):
+    Z, y, folds = data
+    folds = folds % 2
+    landmarks = torch.arange(90)
+    machine = fitted(Z, y, folds)
+    out_of_bag, scores = naive(Z, y, folds, landmarks, None, Z)
+    assert_close(machine.out_of_bag(Z, folds), out_of_bag)
+    assert_close(machine(Z), scores)
+
+
+def test_the_setting_that_ranks_best_has_the_vote(data):
+    """Targets of a fine chequerboard are for the narrow kernel: the others know less than it."""
+    rng = np.random.default_rng(0)
+    Z = torch.from_numpy(rng.uniform(-1, 1, size=(600, 2)).astype(np.float32))
+    y = ((Z * 2).floor().sum(1) % 2).float()
+    folds = torch.arange(600) % N_FOLDS
+    machine = fitted(Z, y, folds)
+    auc = roc_auc_score(y, machine.out_of_bag(Z, folds))
+    alone = []
+    K = laplacian_kernel(Z.double(), gamma=DECAYS[0] / 2)
+    for fold in range(N_FOLDS):
+        solution = without_fold(
+            K, folds.numpy(), fold, np.arange(600), 2 * y.numpy() - 1, np.ones(600), PENALTIES[-1]
+        )
+        rows = folds == fold
+        alone.append(roc_auc_score(y[rows], K[rows] @ solution))
+    assert auc > max(alone) + 0.02
+
+
+@pytest.mark.parametrize("unit", [0.01, 1, 100])
+def test_scores_out_of_bag_have_standard_deviation_1_whatever_the_weights(data, unit):
+    Z, y, folds = data
+    weights = unit * (1 + torch.arange(90) % 5)
+    scores = fitted(Z, y, folds, weights=weights).out_of_bag(Z, folds)
+    assert deviation(scores.double().numpy(), weights) == pytest.approx(1, abs=1e-4)
+
+
+def test_weights_count_as_repetitions(data):
+    Z, y, folds = data
+    times = torch.arange(90) % 3  # as many rows after the repetition
+    repeated = torch.arange(90).repeat_interleave(times)
+    weighted = fitted(Z, y, folds, torch.unique(repeated), times.float())
+    first = torch.searchsorted(repeated, torch.unique(repeated))
+    other = fitted(Z[repeated], y[repeated], folds[repeated], first)
+    assert_close(weighted(Z), other(Z))
+    assert_close(weighted.out_of_bag(Z, folds), other.out_of_bag(Z, folds))
+
+
+def test_the_state_dict_holds_all_that_is_learnt(data):
+    Z, y, folds = data
+    machine, other = fitted(*data), KernelMachine(4, 90, N_FOLDS)
+    assert not other.is_fitted
+    other.load_state_dict(machine.state_dict())
+    assert other.is_fitted
+    assert torch.equal(other(Z), machine(Z))
+    assert torch.equal(other.out_of_bag(Z, folds), machine.out_of_bag(Z, folds))
+
+
+def test_a_second_fit_replaces_the_first(data):
+    Z, y, folds = data
+    machine = fitted(*data, n_landmarks=120)
+    few = torch.arange(0, 90, 2)
+    machine.fit(Z[:, [1, 0, 2, 3]] * 2, 1 - y, folds, few)
+    fresh = fitted(Z[:, [1, 0, 2, 3]] * 2, 1 - y, folds, few, n_landmarks=120)
+    assert torch.equal(machine(Z), fresh(Z))
+
+
+def test_unused_landmarks_have_no_effect(data):
+    Z, _, folds = data
+    few, many = fitted(*data), fitted(*data, n_landmarks=200)
+    torch.testing.assert_close(many(Z), few(Z), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(many.out_of_bag(Z, folds), few.out_of_bag(Z, folds))
+
+
+def test_constant_columns_have_no_effect_whatever_they_are_later(data):
+    Z, y, folds = data
+    plain = fitted(*data)
+    padded = torch.cat([torch.full((90, 3), -0.7), Z, torch.zeros(90, 6)], 1)
+    other = fitted(padded, y, folds)
+    padded[:, :3] = 2.0
+    torch.testing.assert_close(other(padded), plain(Z))
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_duplicate_rows_and_landmarks_have_finite_scores(data, is_weighted):
+    Z, y, folds = data
+    Z = Z[:5].repeat(18, 1)
+    weights = torch.linspace(0.01, 1, 90) ** -3 if is_weighted else None
+    scores = fitted(Z, y, folds, weights=weights).out_of_bag(Z, folds)
+    assert scores.isfinite().all()
+    # equal rows of a fold have equal scores
+    firsts = torch.arange(90) % 15
+    torch.testing.assert_close(scores, scores[firsts], rtol=1e-3, atol=1e-3)
+
+
+def test_rows_that_are_all_equal_have_finite_scores(data, seeded):
+    _, y, folds = data
+    machine = fitted(torch.ones(90, 2), y, folds)
+    assert machine.out_of_bag(torch.ones(90, 2), folds).isfinite().all()
+    assert len(machine(torch.randn(5, 2)).unique()) == 1
+
+
+def test_rows_that_are_nearly_equal_have_finite_scores():
+    """Far outliers, clipped, leave columns in which all other values are nearly the same."""
+    Z = 1e-5 * torch.randn(3000, 10, generator=torch.Generator().manual_seed(0))
+    y = (torch.arange(3000) % 40 == 0).float()
+    folds = torch.arange(3000) % N_FOLDS
+    scores = fitted(Z, y, folds, torch.arange(0, 3000, 10)).out_of_bag(Z, folds)
+    assert scores.isfinite().all()
+
+
+def test_two_positives_are_enough(data):
+    Z, _, _ = data
+    y, folds = torch.zeros(90), torch.arange(90) % 8
+    y[[3, 12]] = 1
+    machine = fitted(Z, y, folds, n_folds=8)
+    scores = machine.out_of_bag(Z, folds)
+    assert scores.std(correction=0) == pytest.approx(1, abs=1e-4)
+    # a member without a fold has learnt of the positives that are not in it
+    near = Z[[3, 12]] + 0.01
+    assert (machine(near) > machine(Z[y == 0]).max()).all()
+
+
+def test_a_fold_that_holds_all_landmarks_has_no_scores(data):
+    Z, y, folds = data
+    landmarks = torch.nonzero(folds == 1).squeeze(1)
+    scores = fitted(Z, y, folds, landmarks).out_of_bag(Z, folds)
+    assert not scores[folds == 1].any()
+    assert scores[folds != 1].all()
+
+
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(data):
+    Z, _, _ = data
+    machine = fitted(*data)
+    assert torch.equal(machine(Z[20:50]), machine(Z)[20:50])
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "n_negative", "count", "expected"),
+    [(5, 95, 20, 5), (50, 50, 20, 10), (90, 10, 40, 30), (3, 4, 20, 3), (50, 50, 21, 10)],
+)
+def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
+    n_positive, n_negative, count, expected, seeded
+):
+    y = torch.cat([torch.ones(n_positive), torch.zeros(n_negative)])
+    rows = draw_by_class(y, count)
+    assert len(rows.unique()) == len(rows) == min(count, len(y))
+    assert y[rows].sum() == expected
+
+
+@pytest.mark.parametrize("weights", [None, torch.arange(1.0, 201)])
+def test_the_order_of_drawn_rows_does_not_tell_the_class(weights, seeded):
+    rows = draw_by_class((torch.arange(200) % 3 == 0).float(), 50, weights)
+    assert torch.equal(rows, rows.sort().values)
+
+
+def test_torchs_generator_determines_the_drawn_rows():
+    y = (torch.arange(200) % 3 == 0).float()
+    with torch.random.fork_rng(devices=[]):
+        drawn = []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            drawn.append(draw_by_class(y, 50).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_examples_of_larger_weight_are_drawn_sooner(seeded):
+    y = (torch.arange(1000) % 2).float()
+    weights = torch.where(torch.arange(1000) < 500, 4.0, 1.0)
+    drawn = torch.cat([draw_by_class(y, 20, weights) for _ in range(50)])
+    share = (drawn < 500).double().mean()
+    assert share == pytest.approx(0.8, abs=0.05)
+    assert y[drawn].mean() == 0.5
