@@ -45,10 +45,10 @@ class Classes(NamedTuple):
     def _weighted(cls, labels: Tensor, weights: Tensor) -> Classes:
         is_positive = labels > 0.5
         column = is_positive.unsqueeze(1) if weights.ndim == 2 else is_positive
-        positive = torch.where(column, weights, 0).sum(0)
-        total = weights.sum(0)
-        # a class without weight contributes nothing
+        # a class without weight contributes nothing, nor does a batch that is one member's fold
         least = torch.finfo(weights.dtype).tiny
+        positive = torch.where(column, weights, 0).sum(0)
+        total = weights.sum(0).clamp(min=least)
         mean_weights = weights / torch.where(column, positive, total - positive).clamp(min=least)
         return cls(
             is_positive,

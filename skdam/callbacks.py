@@ -106,7 +106,7 @@ class EarlyStoppingAUC(Callback):
         self._n_checked_ = len(net.history)
         if net.strategy == "two-stage" and net.optimizer_.pretraining:
             return
-        self._recent_ = [*self._recent_[-self.window + 1 :], score] if self.window > 1 else [score]
+        self._recent_ = [*self._recent_, score][-self.window :]
         score = float(np.mean(self._recent_))
         self._n_stalled_ = 0 if score >= self.best_score_ + self.tol else self._n_stalled_ + 1
         if score > self.best_score_:

@@ -6,7 +6,16 @@ import pickle
 import pytest
 import torch
 
-from skdam._targets import Classes, Targets, rows_of, split_rows, weights_of
+from skdam import CompositionalAUCLoss
+from skdam._targets import (
+    Classes,
+    Targets,
+    are_plain,
+    folds_of,
+    rows_of,
+    split_rows,
+    weights_of,
+)
 
 LABELS = torch.tensor([1.0, 0.0, 0.0, 1.0])
 WEIGHTS = torch.tensor([3.0, 1.0, 3.0, 1.0])
@@ -75,3 +84,114 @@ def test_a_class_without_weight_contributes_nothing():
     expected = torch.tensor([[0.0, 0.5], [0.5, 0.5], [0.5, 0.5], [0.0, 0.5]])
     torch.testing.assert_close(classes.mean_weights, expected)
     torch.testing.assert_close(classes.rate, torch.tensor([0.0, 0.5]))
+
+
+FOLDS = torch.tensor([0, 2, 1, 2])
+TWO_COLUMNS = torch.stack([WEIGHTS, 1 / WEIGHTS, WEIGHTS * 2], 1)
+
+
+def folded(weights=None):
+    return Targets.of(LABELS.clone(), weights, FOLDS, 3)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS, TWO_COLUMNS])
+def test_a_member_gives_its_own_fold_no_weight(weights):
+    expected = torch.tensor([[0.0, 1, 1], [1, 1, 0], [1, 0, 1], [1, 1, 0]])
+    if weights is not None:
+        expected = expected * (weights if weights.ndim == 2 else weights[:, None])
+    torch.testing.assert_close(folded(weights).member_weights, expected)
+    assert Targets.of(LABELS.clone(), weights).member_weights is weights
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS, TWO_COLUMNS])
+@pytest.mark.parametrize(
+    "copier",
+    [
+        copy.deepcopy,
+        lambda t: pickle.loads(pickle.dumps(t)),
+        lambda t: t.to(torch.float64),
+        lambda t: t.to("cpu"),
+        lambda t: rows_of(t, torch.arange(4)),
+    ],
+)
+def test_copies_keep_weights_and_folds(copier, weights):
+    other = copier(folded(weights))
+    assert isinstance(other, Targets)
+    assert torch.equal(other.float(), LABELS)
+    assert torch.equal(folds_of(other), FOLDS)
+    assert other.n_folds == 3
+    assert not are_plain(other)
+    torch.testing.assert_close(
+        other.member_weights, folded(weights).member_weights, check_dtype=False
+    )
+    assert (weights_of(other) is None) == (weights is None)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_rows_and_parts_keep_their_folds(weights):
+    some = rows_of(folded(weights), torch.tensor([3, 0]))
+    assert some.tolist() == [1, 1]
+    assert folds_of(some).tolist() == [2, 0]
+    parts = split_rows(folded(weights), 3)
+    assert [part.tolist() for part in parts] == [[1, 0, 0], [1]]
+    assert [folds_of(part).tolist() for part in parts] == [[0, 2, 1], [2]]
+    for part in (some, *parts):
+        assert part.member_weights.shape == (len(part), 3)
+        assert part.classes.mean_weights.shape == (len(part), 3)
+
+
+def test_targets_without_weights_and_folds_are_plain():
+    assert are_plain(LABELS)
+    assert are_plain(Targets.of(LABELS.clone()))
+    assert folds_of(LABELS) is None
+    assert not are_plain(Targets.of(LABELS.clone(), WEIGHTS))
+    assert type(split_rows(Targets.of(LABELS.clone()), 2)[0]) is torch.Tensor
+
+
+@pytest.mark.parametrize("phase", ["inner", "outer"])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"version": "v1"}, {"saddle": "batch"}, {"inner_loss": "focal"}], ids=str
+)
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_loss_is_the_sum_of_those_of_each_member_on_the_rows_that_it_sees(
+    logits_and_targets, phase, parameters, is_weighted
+):
+    _, y = logits_and_targets
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(64, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(64, generator=generator, dtype=torch.float64) if is_weighted else None
+    folds = torch.randint(3, (64,), generator=generator)
+
+    def loss_of(n_members, a, b):
+        loss = CompositionalAUCLoss(n_members=n_members, **parameters).double()
+        if loss.saddle == "running":
+            with torch.no_grad():
+                loss.a.copy_(a)
+                loss.b.copy_(b)
+            loss.ascend(0.3)
+        return loss
+
+    a, b = torch.rand(2, 3, generator=generator, dtype=torch.float64)
+    joint = loss_of(3, a, b)(logits, Targets.of(y, weights, folds, 3), phase=phase)
+    alone = 0
+    for member in range(3):
+        rows = torch.nonzero(folds != member).squeeze(1)
+        seen = y[rows] if weights is None else Targets.of(y[rows], weights[rows])
+        loss = loss_of(None, a[member], b[member])
+        alone = alone + loss(logits[rows, member], seen, phase=phase)
+    torch.testing.assert_close(joint, alone, rtol=1e-6, atol=1e-6)
+    gradients = [torch.autograd.grad(value, logits)[0] for value in (joint, alone)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-6)
+    assert not gradients[0][torch.arange(64), folds].any()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"version": "v1"}, {"saddle": "batch"}], ids=str)
+@pytest.mark.parametrize("phase", ["inner", "outer"])
+def test_a_batch_of_one_fold_teaches_its_member_nothing(phase, parameters):
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    targets = Targets.of(LABELS.clone(), None, torch.ones(4, dtype=torch.int64), 3)
+    loss = CompositionalAUCLoss(n_members=3, **parameters)(logits, targets, phase=phase)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.isfinite()
+    assert gradient[:, [0, 2]].all()
+    assert not gradient[:, 1].any()

@@ -17,6 +17,7 @@ from skdam.training.scoring import probabilities
 Calibration = Literal["auto", "sigmoid", "isotonic"]
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
+# of standardised logits
 _LEAST_SLOPE = 1e-3
 # of the sigmoid in the isotonic curve, which is flat between its steps
 _SHARE_OF_SIGMOID = 1e-3
@@ -71,38 +72,41 @@ class Decision:
         targets : ndarray of shape (n,)
             0 and 1, both present.
         weights : ndarray of shape (n,) or None
-            None for equal ones.
+            > 0; None for equal ones.
         calibration : {"sigmoid", "isotonic"}
             "sigmoid" is logistic regression on Platt's targets [1]_. "isotonic" is isotonic
             regression, with its steps joined by lines and mixed with 0.1 % of the sigmoid, so that
-            no two scores become equal.
+            no two scores become equal. Logits that rank no better than chance get nearly the
+            same probability, by either.
 
         References
         ----------
         .. [1] J. Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to
            Regularized Likelihood Methods", 1999.
         """
-        # scikit-learn takes logits and weights of one dtype
+        # scikit-learn takes one dtype only
+        targets = targets.astype(np.float64)
         weights = None if weights is None else weights.astype(np.float64)
-        sigmoid = _SigmoidCalibration().fit(logits, targets, weights)
+        centre = float(np.average(logits, weights=weights))
+        unit = float(np.sqrt(np.average((logits - centre) ** 2, weights=weights))) or 1.0
+        sigmoid = _SigmoidCalibration().fit((logits - centre) / unit, targets, weights)
         slope = float(-sigmoid.a_)
         if slope < _LEAST_SLOPE:
             # scores out of bag that rank no better than chance
-            mean = np.average(targets, weights=weights)
-            centre = float(np.average(logits, weights=weights))
-            return cls(_LEAST_SLOPE, centre - float(logit(mean)) / _LEAST_SLOPE)
-        line = cls(slope, float(sigmoid.b_ / slope))
+            odds = float(logit(np.average(targets, weights=weights)))
+            return cls(_LEAST_SLOPE / unit, centre - odds * unit / _LEAST_SLOPE)
+        line = cls(slope / unit, centre + float(sigmoid.b_ / slope) * unit)
         return line if calibration == "sigmoid" else line._with_steps(logits, targets, weights)
 
     def _with_steps(
         self, logits: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
     ) -> Self:
-        least = 1 / (len(targets) + 2)
+        shares = np.ones(len(logits)) if weights is None else weights
+        least = 1 / (shares.sum() + 2)
         regression = IsotonicRegression(y_min=least, y_max=1 - least)
         steps = regression.fit(logits, targets, weights).predict(logits)
         # the mean logit of each step, and its value
         values, step_of_row = np.unique(steps, return_inverse=True)
-        shares = np.ones(len(logits)) if weights is None else weights
         centres = np.bincount(step_of_row, shares * logits) / np.bincount(step_of_row, shares)
         odds = (1 - _SHARE_OF_SIGMOID) * logit(values) + _SHARE_OF_SIGMOID * self._line(centres)
         knots = (tuple(centres.tolist()), tuple(odds.tolist()))

@@ -268,8 +268,9 @@ def net_parameters(
         If the device is unknown or absent.
     """
     chosen = recipe(module, parameters["variant"], n_rows, example_shape)
-    if {"criterion__version", "criterion__prior"} & set(parameters):
-        # these are of the other form of the loss
+    version, prior = (parameters.get(f"criterion__{name}") for name in ("version", "prior"))
+    if version not in (None, "v2") or prior is not None:
+        # the loss at the saddle point of a batch takes neither
         chosen.pop("criterion__saddle", None)
     parameters = parameters | {
         name: value for name, value in chosen.items() if _is_open(parameters, name)

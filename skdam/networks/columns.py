@@ -286,7 +286,7 @@ class ColumnLayer(nn.Module):
         n_members, n_out = self._shape
         index, weights = self.rows(X)
         # autocast may have made the table of other numbers
-        units = _bag(self.table().to(weights.dtype), index, weights)
+        units = _weighted_sums(self.table().to(weights.dtype), index, weights)
         return (units + self.bias).view(len(X), n_members, n_out).transpose(0, 1)
 
     def part_of_member(self, table: Tensor, member: int) -> Tensor:
@@ -297,7 +297,7 @@ class ColumnLayer(nn.Module):
     def of_member(self, X: Tensor, member: int, part: Tensor) -> Tensor:
         """Return the units of one member, of shape (n, n_out), from its part of the table."""
         index, weights = self.rows(X)
-        units = embedding_bag(index, part, per_sample_weights=weights, mode="sum")
+        units = _weighted_sums(part, index, weights)
         return units + self.bias.view(self._shape)[member]
 
 
@@ -376,48 +376,54 @@ class StandardColumns(nn.Module):
         return torch.cat(parts, 1)
 
 
-def _bag(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """Return weighted sums of rows of a table, of shape (n, n_columns).
-
-    They can be differentiated twice with respect to the table, except when compiled.
+def _weighted_sums(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Return weighted sums of rows of a table, of shape (n, width).
 
     Parameters
     ----------
-    table : Tensor of shape (n_rows, n_columns)
-    index : Tensor of shape (n, n_terms), int64
-    weights : Tensor of shape (n, n_terms)
+    table : Tensor of shape (n_rows, width)
+    index : Tensor of shape (n, n_summed), int64
+    weights : Tensor of shape (n, n_summed)
     """
-    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and table.requires_grad):
-        return embedding_bag(index, table, per_sample_weights=weights, mode="sum")
-    return _Bag.apply(table, index, weights)
+    # torch cannot differentiate its embedding_bag twice, as the exact hypergradient has to
+    if table.requires_grad and not weights.requires_grad and not torch.compiler.is_compiling():
+        return _Gather.apply(table, index, weights)
+    return embedding_bag(index, table, per_sample_weights=weights, mode="sum")
 
 
-class _Bag(torch.autograd.Function):
-    """embedding_bag, the gradient of which torch cannot differentiate."""
+class _Gather(torch.autograd.Function):
+    """Weighted sums of rows of a table: a linear map, the gradient of which is its transpose.
+
+    Where no second derivative is wanted, torch's own gradient is taken, which is the fastest.
+    """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(index, weights)
+        ctx.n_rows = len(table)
         with torch.enable_grad():
-            leaf = table.detach().requires_grad_()
-            units = embedding_bag(index, leaf, per_sample_weights=weights, mode="sum")
-        ctx.of_bag = (leaf, units, index, weights)
-        return units.detach()
+            ctx.table = table.detach().requires_grad_()
+            ctx.sums = embedding_bag(index, ctx.table, per_sample_weights=weights, mode="sum")
+        return ctx.sums.detach()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _GradientOfBag.apply(gradient, *ctx.of_bag), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        if not torch.is_grad_enabled():
+            return torch.autograd.grad(ctx.sums, ctx.table, grad, retain_graph=True)[0], None, None
+        return _Scatter.apply(grad, *ctx.saved_tensors, ctx.n_rows), None, None
 
 
-class _GradientOfBag(torch.autograd.Function):
-    """The gradient with respect to the table, a linear function of that of the sums."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, gradient: Tensor, leaf: Tensor, units: Tensor, index: Tensor, weights: Tensor
-    ) -> Tensor:
-        ctx.of_bag = (index, weights)
-        return torch.autograd.grad(units, leaf, gradient, retain_graph=True)[0]
+class _Scatter(torch.autograd.Function):
+    """The transpose of :class:`_Gather`."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return _bag(gradient, *ctx.of_bag), None, None, None, None
+    def forward(ctx: Any, grad: Tensor, index: Tensor, weights: Tensor, n_rows: int) -> Tensor:
+        ctx.save_for_backward(index, weights)
+        with torch.enable_grad():
+            table = grad.new_zeros(n_rows, grad.shape[1], requires_grad=True)
+            sums = embedding_bag(index, table, per_sample_weights=weights, mode="sum")
+        return torch.autograd.grad(sums, table, grad)[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Gather.apply(grad, *ctx.saved_tensors), None, None, None

@@ -270,8 +270,8 @@ class TabularMLP(nn.Module):
         ----------
         logits : Tensor of shape (n, n_members)
         """
-        # sequential: the order of a sum, and so its rounding, depends on the number of rows
-        return logits.cumsum(1)[:, -1] / logits.shape[1]
+        # in one order, whatever the batch: the mean of strided columns is rounded by position
+        return logits.contiguous().mean(1)
 
     def decision_function(self, X: Tensor) -> Tensor:
         """Return the joint score of perceptrons and kernel machine.

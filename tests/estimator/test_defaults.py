@@ -1,30 +1,19 @@
-"""What is chosen by the shape and the number of rows of the data."""
+"""What is chosen by the network, the shape and the number of rows of the data."""
+
+import inspect
+import math
 
 import numpy as np
 import pytest
 from torch import nn
 
-from skdam import ResNet20, TabularMLP
-from skdam.estimator.defaults import module_for, training_length
+from skdam import CompositionalAUCClassifier, ResNet20, TabularMLP
+from skdam.estimator.defaults import is_tabular, module_for, network_size, recipe, takes_gaps
+from skdam.estimator.parameters import check_parameters, net_parameters
 
 
-@pytest.mark.parametrize(
-    ("n", "batch_size", "n_epochs"), [(200, 128, 150), (200, 2, 20), (200, 16, 24), (50, 128, 300)]
-)
-def test_epochs_are_enough_for_300_batches(toy, n, batch_size, n_epochs, make):
-    X, y = (part[:n] for part in toy)
-    clf = make(max_epochs="auto", batch_size=batch_size, n_members=1, module__hidden_layer_sizes=())
-    assert clf.fit(X, y).n_iter_ == n_epochs
-
-
-@pytest.mark.parametrize(
-    ("n", "batch_size"), [(50, 50), (5000, 64), (12_800, 100), (140_000, 1024)]
-)
-def test_batches_grow_with_the_data(n, batch_size, make):
-    X = np.random.default_rng(0).normal(size=(n, 1)).astype(np.float32)
-    clf = make(max_epochs=1, n_members=1, module__hidden_layer_sizes=())
-    sampler = clf.fit(X, np.arange(n) % 3 == 0).net_.sampler_
-    assert sampler.n_positive + sampler.n_negative == batch_size
+class Custom(TabularMLP):
+    """A user's variant of the default network."""
 
 
 def test_the_default_network_depends_on_the_shape_of_an_example():
@@ -37,22 +26,150 @@ def test_the_default_network_depends_on_the_shape_of_an_example():
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "example_shape", "expected"),
+    ("module", "expected"),
     [
-        (50, (3,), (64, 300)),
-        (5_000, (3,), (64, 20)),
-        (12_800, (3,), (100, 20)),
-        (10**6, (3,), (1024, 20)),
-        (10**6, (3, 32, 32), (128, 20)),
-        (2_000, (3, 32, 32), (64, 20)),
-        (640, (3,), (64, 30)),
+        (TabularMLP, True),
+        (Custom, True),
+        (TabularMLP(2), True),
+        (nn.Linear, False),
+        (nn.Linear(2, 1), False),
+        (ResNet20, False),
     ],
 )
-def test_automatic_batches_and_epochs(n_rows, example_shape, expected):
-    assert training_length("auto", "auto", n_rows, example_shape) == expected
+def test_the_recipe_for_tables_is_for_the_default_network_and_its_subclasses(module, expected):
+    assert is_tabular(module) == takes_gaps(module) == expected
+    assert ("optimizer__adaptive" in recipe(module, "alternating", 500, (2,))) == expected
+    is_class = isinstance(module, type)
+    assert bool(network_size(module, None, 500, 2)) == (expected and is_class)
 
 
-def test_batch_size_and_epochs_given_by_the_user_are_kept():
-    assert training_length(7, 5, 10**6, (3,)) == (7, 5)
-    assert training_length(100, "auto", 1_000, (3,)) == (100, 30)
-    assert training_length("auto", 5, 12_800, (3,)) == (100, 5)
+def test_the_default_network_takes_gaps():
+    assert takes_gaps(None)
+
+
+SIZES = [4, 50, 200, 3_000, 12_800, 100_000, 10**6, 10**8]
+
+
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+@pytest.mark.parametrize("n_rows", SIZES)
+def test_training_of_the_default_network_has_8_epochs_and_1200_batches_at_least(n_rows, variant):
+    chosen = recipe(TabularMLP, variant, n_rows, (3,))
+    assert 128 <= chosen["batch_size"] <= 1024
+    n_batches = math.ceil(n_rows / chosen["batch_size"])
+    assert chosen["max_epochs"] >= 8
+    assert chosen["max_epochs"] * n_batches >= 1200
+    # and no more epochs than that takes
+    assert chosen["max_epochs"] == 8 or (chosen["max_epochs"] - 1) * n_batches < 1200
+    assert chosen["lr"] == pytest.approx(0.001 * math.sqrt(chosen["batch_size"] / 128))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "largest"),
+    [(nn.Linear, (3,), 1024), (ResNet20, (3, 32, 32), 128)],
+)
+@pytest.mark.parametrize("n_rows", SIZES)
+def test_training_of_others_has_20_epochs_and_300_batches_at_least(n_rows, module, shape, largest):
+    chosen = recipe(module, "alternating", n_rows, shape)
+    assert 64 <= chosen["batch_size"] <= largest
+    n_batches = math.ceil(n_rows / chosen["batch_size"])
+    assert chosen["max_epochs"] >= 20
+    assert chosen["max_epochs"] * n_batches >= 300
+    assert chosen["max_epochs"] == 20 or (chosen["max_epochs"] - 1) * n_batches < 300
+
+
+@pytest.mark.parametrize(("module", "shape"), [(TabularMLP, (3,)), (ResNet20, (3, 32, 32))])
+def test_batches_grow_with_the_data(module, shape):
+    sizes = [recipe(module, "alternating", n_rows, shape)["batch_size"] for n_rows in SIZES]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+def test_what_is_chosen_are_parameters_of_the_classifier(variant):
+    for module, shape in ((TabularMLP, (3,)), (nn.Linear, (3,)), (ResNet20, (3, 8, 8))):
+        chosen = recipe(module, variant, 1000, shape)
+        clf = CompositionalAUCClassifier(variant=variant, **chosen)
+        check_parameters(clf.get_params(deep=False))
+
+
+def test_parameters_given_by_the_user_are_kept():
+    given = {"batch_size": 7, "max_epochs": 5, "lr": 0.3, "optimizer__averaging": 0.5}
+    given |= {"module__n_bins": 3, "module__n_landmarks": 9, "criterion__saddle": "running"}
+    parameters = CompositionalAUCClassifier(**given).get_params(deep=False)
+    derived = net_parameters(parameters, TabularMLP, (3,), 1000)
+    assert {name: derived[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("given", "saddle"),
+    [
+        ({"criterion__version": "v1"}, "running"),
+        ({"criterion__version": "v1", "criterion__prior": 0.2}, "running"),
+        ({"criterion__version": "v2"}, "batch"),
+        ({"criterion__prior": None}, "batch"),
+    ],
+)
+def test_a_version_of_the_loss_given_by_the_user_is_trained(toy, make, given, saddle):
+    assert make(max_epochs=1, **given).fit(*toy).net_.criterion_.saddle == saddle
+
+
+def test_a_network_of_the_user_has_other_steps_than_the_default_one(toy, make):
+    default, custom = make(max_epochs=1), make(module=nn.Linear, module__out_features=1)
+    custom.set_params(module__in_features=4, max_epochs=1)
+    assert default.fit(*toy).net_.criterion_.saddle == "batch"
+    assert custom.fit(*toy).net_.criterion_.saddle == "running"
+
+
+def test_landmarks_are_no_more_than_the_rows():
+    assert network_size(TabularMLP, None, 40, 3)["n_landmarks"] == 40
+    assert network_size(TabularMLP, None, 10**6, 3)["n_landmarks"] == 512
+
+
+def test_few_rows_have_fewer_bins_and_many_columns_no_encoding():
+    assert "n_bins" not in network_size(TabularMLP, None, 2_500, 3)
+    usual = inspect.signature(TabularMLP).parameters["n_bins"].default
+    assert network_size(TabularMLP, None, 2_499, 3)["n_bins"] < usual
+    assert "encoding" not in network_size(TabularMLP, None, 500, 1_000)
+    assert network_size(TabularMLP, None, 500, 1_001)["encoding"] is None
+
+
+@pytest.fixture
+def many():
+    """Columns of a large table: whole numbers of few and of many values, gaps, fractions."""
+    n = 20_000
+    number = np.arange(n)
+    return np.column_stack(
+        [
+            number % 400,
+            number % 401,
+            np.where(number % 3, number % 60 - 30, np.nan),
+            number % 4 / 2,
+            np.full(n, np.nan),
+            np.where(number == 12_345, 0.5, number % 7),
+        ]
+    ).astype(np.float32)
+
+
+def test_whole_numbers_of_a_large_table_have_a_vector_for_each_of_up_to_400_values(many):
+    chosen = network_size(TabularMLP, many, len(many), many.shape[1])
+    distinct = [len(np.unique(c[~np.isnan(c)])) for c in many.T]
+    assert chosen["n_values"] == (distinct[0], 0, distinct[2], 0, 0, 0)
+    assert TabularMLP(many.shape[1], **chosen)
+    few = many[:19_999]
+    assert "n_values" not in network_size(TabularMLP, few, len(few), many.shape[1])
+
+
+def test_a_value_that_a_sample_of_the_rows_has_not_is_counted(many):
+    column = np.concatenate([many[:, 0]] * 3)[:, None]
+    column[1] = 400  # the sample holds every third row
+    assert network_size(TabularMLP, column, len(column), 1)["n_values"] == (0,)
+    column[1] = 0.5
+    assert network_size(TabularMLP, column, len(column), 1)["n_values"] == (0,)
+    column[1] = 7
+    assert network_size(TabularMLP, column, len(column), 1)["n_values"] == (400,)
+
+
+def test_tables_of_too_many_values_have_bins(many):
+    wide = np.broadcast_to(many[:, :1], (len(many), 42))
+    assert network_size(TabularMLP, wide, len(wide), 42)["n_values"] is None
+    assert network_size(TabularMLP, wide[:, :40], len(wide), 40)["n_values"] == (400,) * 40

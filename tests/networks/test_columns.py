@@ -127,6 +127,8 @@ def test_gradients_are_finite_differences(seeded):
         return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (X,))
 
     assert torch.autograd.gradcheck(units, tuple(layer.parameters()))
+    # the exact hypergradient needs second derivatives
+    assert torch.autograd.gradgradcheck(units, tuple(layer.parameters()))
 
 
 def test_members_alone_have_the_units_that_they_have_together(table, others, seeded):
@@ -199,6 +201,30 @@ def test_a_far_outlier_does_not_merge_other_values(seeded):
     layer.fit_statistics(X)
     # all but those of the last bin, the end of which it is
     assert len(layer(X[:380])[0].unique(dim=0)) == 380
+
+
+def test_values_beyond_the_nodes_are_those_of_the_outer_nodes(table, seeded):
+    layer = layer_of(table)
+    far, edges = torch.zeros(2, 8).double(), torch.zeros(2, 8).double()
+    for column in (0, 1, 6):
+        values = table[~table[:, column].isnan(), column]
+        edges[:, column] = torch.stack([values.min(), values.max()])
+        far[:, column] = torch.tensor([-1e30, 1e30])
+    torch.testing.assert_close(layer(far), layer(edges))
+
+
+@pytest.mark.parametrize("n_quantiles", [5, 33])
+def test_the_ends_of_an_ordered_column_differ_as_much_however_many_nodes_there_are(
+    n_quantiles, seeded
+):
+    X = torch.linspace(0, 1, 200).unsqueeze(1)
+    # with a weight of 1 the unit of a member is its embedding
+    layer = ColumnLayer((n_quantiles,), (0,), n_quantiles, 4000, 1, 1)
+    layer.fit_statistics(X)
+    with torch.no_grad():
+        layer.weight.fill_(1)
+        first, last = layer(X[[0, -1]]).unbind(1)
+    assert (last - first).var() == pytest.approx(1, rel=0.3)
 
 
 def test_nodes_too_close_for_a_finite_slope_give_finite_units(seeded):

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from skdam import TabularMLP
 from skdam._targets import Targets
+from skdam.networks.kernel import KernelMachine
 
 N_FOLDS = 3
 ENCODINGS = ["piecewise-linear", None]
@@ -180,6 +181,37 @@ def test_the_kernel_machine_is_that_of_the_standardised_rows_and_their_folds(tab
     out_of_bag = roc_auc_score(y.numpy(), module.out_of_bag(X, y.folds)[1])
     others = (y.folds + 1) % N_FOLDS
     assert 0.8 < out_of_bag < roc_auc_score(y.numpy(), module.out_of_bag(X, others)[1])
+
+
+def test_the_kernel_machine_is_solved_with_the_weights_of_the_examples(table):
+    X, y = table
+    weights = 1 + torch.arange(300.0) % 4
+    module = fitted((X, Targets.of(y.as_subclass(torch.Tensor), weights, y.folds, N_FOLDS)))
+    Z = module.standard(X)
+    machine = KernelMachine(Z.shape[1], 300, N_FOLDS)
+    machine.fit(Z, y.as_subclass(torch.Tensor), y.folds, torch.arange(300), weights)
+    torch.testing.assert_close(module.kernel_machine(Z), machine(Z), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_weights_count_as_repetitions_in_the_statistics(table, encoding):
+    X, y = table
+    y, times = y.as_subclass(torch.Tensor), 1 + torch.arange(300) % 4
+    many = X.repeat_interleave(times, 0), y.repeat_interleave(times)
+    weighted = fitted((X, Targets.of(y, times.float())), encoding=encoding)
+    repeated = fitted((many[0], Targets.of(many[1], torch.ones(len(many[1])))), encoding=encoding)
+    torch.testing.assert_close(weighted(X), repeated(X), rtol=1e-4, atol=1e-5)
+
+
+def test_landmarks_are_drawn_by_weight(table):
+    X, y = table
+    weights = torch.where(torch.arange(300) % 2 == 0, 1e6, 1.0)
+    targets = Targets.of(y.as_subclass(torch.Tensor), weights, y.folds, N_FOLDS)
+    module = fitted((X, targets), n_landmarks=20)
+    rows = {tuple(row) for row in module.standard(X[::2]).tolist()}
+    landmarks = [tuple(row) for row in module.kernel_machine.landmarks.tolist()]
+    assert len(set(landmarks)) == 20
+    assert set(landmarks) <= rows
 
 
 def learnt_shares(logits, scores, y, weights=None):

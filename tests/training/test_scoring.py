@@ -1,11 +1,15 @@
 """Scores, and the vote of members."""
 
 import numpy as np
+import pytest
 import torch
 from helpers import Members, fit, make_net
 from torch import nn
 
-from skdam import CompositionalAUCNet
+from skdam import CompositionalAUCNet, TabularMLP
+from skdam._targets import Targets
+from skdam.networks.members import mean_probability_logit
+from skdam.training.scoring import decision_of, evaluate, padded
 
 
 def test_scores_do_not_depend_on_the_batch(toy):
@@ -55,3 +59,70 @@ def test_scores_are_as_many_as_the_loader_yields(toy):
     scores = net.decision_function(X)
     assert len(scores) == len(X) // 32 * 32
     assert np.isfinite(scores).all()
+
+
+class Decides(Members):
+    """Members with a joint score that is not a function of their logits."""
+
+    def decision_function(self, X):
+        return self(X)[:, 0] + 100 * X[:, 1]
+
+
+def test_a_module_may_decide_itself(toy):
+    net = CompositionalAUCNet(Decides, max_epochs=1, verbose=0, random_state=0).fit(*toy)
+    X = toy[0]
+    expected = net.forward(X)[:, 0].double().numpy() + 100 * X[:, 1].astype(float)
+    np.testing.assert_allclose(net.decision_function(X), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_decision_of_is_the_method_or_the_vote_of_the_logits():
+    X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    module = Decides()
+    assert torch.equal(decision_of(module, module)(X), module.decision_function(X))
+    members = Members()
+    expected = mean_probability_logit(members(X).detach())
+    torch.testing.assert_close(decision_of(members, members)(X), expected)
+    doubled = decision_of(members, lambda batch: 2 * members(batch))
+    torch.testing.assert_close(doubled(X), mean_probability_logit(2 * members(X).detach()))
+    # an attribute of the name that is no method, such as a layer, decides nothing
+    members.decision_function = nn.Linear(4, 1)
+    torch.testing.assert_close(decision_of(members, members)(X), expected)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 40])
+def test_few_rows_are_padded_with_the_first(n):
+    X = torch.arange(2.0 * n).reshape(-1, 2)
+    rows = padded(X)
+    assert len(rows) == max(n, 16)
+    assert torch.equal(rows[:n], X)
+    assert (rows[n:] == X[0]).all()
+
+
+def test_an_empty_iterator_has_nothing_to_score():
+    with pytest.raises(ValueError, match="nothing to score"):
+        evaluate([], lambda X: X, 5)
+
+
+def test_batches_are_evaluated_in_their_order():
+    X = torch.arange(50.0).reshape(-1, 1)
+    batches = [(part, None) for part in X.split(7)]
+    assert torch.equal(evaluate(batches, lambda batch: 3 * batch, 50), 3 * X)
+    # a loader that drops the rest
+    assert torch.equal(evaluate(batches[:-1], lambda batch: 3 * batch, 50), 3 * X[:49])
+
+
+@pytest.mark.parametrize("n_members", [2, 3, 8, 20])
+@pytest.mark.parametrize("encoding", ["piecewise-linear", None])
+def test_scores_of_the_default_network_do_not_depend_on_the_batch(toy, n_members, encoding):
+    X, y = toy
+    parameters = {"module__encoding": encoding, "module__n_members": n_members}
+    net = CompositionalAUCNet(
+        TabularMLP, module__n_features=4, max_epochs=1, verbose=0, random_state=0, **parameters
+    ).initialize()
+    folds = torch.arange(200) % n_members
+    targets = Targets.of(torch.from_numpy(y), None, folds, n_members)
+    net.module_.fit_statistics(torch.from_numpy(X), targets)
+    net.module_.shares.fill_(0.5)
+    scores = net.partial_fit(X, y).decision_function(X)
+    alone = [net.decision_function(X[i : i + 1])[0] for i in range(50)]
+    np.testing.assert_array_equal(alone, scores[:50])
