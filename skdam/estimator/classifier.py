@@ -260,8 +260,8 @@ class CompositionalAUCClassifier(
     ``lr`` and ``max_epochs`` follow from the automatic batch size, whatever ``batch_size`` is.
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,
-    ``optimizer__averaging=0.98``. ``criterion__version`` or ``criterion__prior`` select the form
-    of the loss that has them, ``criterion__saddle="running"``.
+    ``optimizer__averaging=0.98``. ``criterion__version="v1"`` or ``criterion__prior`` select the
+    form of the loss that has them, ``criterion__saddle="running"``.
 
     Calibration learns from scores of single members, and new rows get those of all members; the
     difference is small. Without scores out of bag, scores are trained to rank, not to be
