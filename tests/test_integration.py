@@ -101,11 +101,17 @@ def test_cross_val_predict_works(parts):
 
 def test_calibration_improves_probabilities(parts):
     X_train, X_test, y_train, y_test = parts
-    raw = make().fit(X_train, y_train).predict_proba(X_test)[:, 1]
-    calibrated = CalibratedClassifierCV(make(), cv=3).fit(X_train, y_train)
-    probabilities = calibrated.predict_proba(X_test)[:, 1]
-    assert roc_auc_score(y_test, probabilities) > 0.95
-    assert brier_score_loss(y_test, probabilities) < brier_score_loss(y_test, raw)
+
+    def brier_score(model):
+        probabilities = model.fit(X_train, y_train).predict_proba(X_test)[:, 1]
+        assert roc_auc_score(y_test, probabilities) > 0.95
+        return brier_score_loss(y_test, probabilities)
+
+    raw = brier_score(make(calibration=None))
+    assert brier_score(CalibratedClassifierCV(make(calibration=None), cv=3)) < 0.5 * raw
+    # no wrapper is needed
+    for calibration in ("auto", "sigmoid", "isotonic"):
+        assert brier_score(make(calibration=calibration)) < 0.5 * raw
 
 
 def test_a_threshold_can_be_tuned(parts):

@@ -14,45 +14,38 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
-from skdam._device import forked_rng, resolve_device
+from skdam._device import forked_rng
 from skdam._threads import n_threads, threads, work_of
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
-from skdam.data.examples import ExampleDataset, has_folds, labels_of, sample_weights_of
+from skdam.data.examples import has_folds, labels_of, sample_weights_of
 from skdam.data.memory import InMemoryDataset
-from skdam.estimator.calibration import check_calibration, learn_decision
-from skdam.estimator.decision import Calibration, Decision, odds_of_class_weight
-from skdam.estimator.defaults import module_for, network_size, network_size_of, takes_gaps
-from skdam.estimator.folds import assign_folds
+from skdam.estimator.calibration import learn_decision
+from skdam.estimator.decision import Calibration, Decision
+from skdam.estimator.defaults import network_size, network_size_of, takes_gaps
 from skdam.estimator.inputs import (
     InputSpec,
-    as_array_like,
     as_dataset,
-    check_choice,
-    validated,
 )
-from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
+from skdam.estimator.labels import dataset_labels, encode_labels
 from skdam.estimator.parameters import (
     CONSTRAINTS,
     OTHER_NAMES,
     PREFIXES,
     check_callback_names,
-    check_module_parameters,
     check_parameters,
-    ensemble_size,
     net_parameters,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
+from skdam.estimator.reading import ReadingMixin
 from skdam.estimator.stopping import stop_callbacks
-from skdam.estimator.validation import naming_validation_data, validation_data
-from skdam.estimator.weights import present_rows, with_weights
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
@@ -61,7 +54,9 @@ from skdam.training.outofbag import join
 _SEED_BOUND = np.iinfo(np.int32).max
 
 
-class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseEstimator):
+class CompositionalAUCClassifier(
+    ReadingMixin, PrefixedParametersMixin, ClassifierMixin, BaseEstimator
+):
     r"""Binary classifier that trains a network end to end for ROC AUC.
 
     Cross-entropy learns good features but does not optimise a ranking; an AUC loss
@@ -109,29 +104,30 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Target distance between the mean scores of the classes, > 0.
     inner_steps : int, default=1
         Consecutive batches for each loss, >= 1; must be 1 for "lookahead".
-    lr : float, default=0.1
-        Learning rate of the outer step, > 0.
+    lr : float or "auto", default="auto"
+        Learning rate of the outer step, > 0. "auto", here and below, depends on the network;
+        see Notes.
     inner_lr : float or None, default=None
-        Learning rate of the inner step, > 0. None means ``lr``.
-    betas : pair of float, default=(0.9, 0.9)
+        Learning rate of the inner step, > 0. None means ``lr``, except for
+        :class:`~skdam.TabularMLP` with ``variant="lookahead"``, where it means 0.1.
+    betas : pair of float or "auto", default="auto"
         Weight of the newest value in the moving averages of inner points and of outer
         gradients, in (0, 1].
-    weight_decay : float, default=1e-4
-        L2 penalty on the weights, >= 0.
-    epoch_decay : float, default=2e-3
+    weight_decay : float or "auto", default="auto"
+        Penalty on the weights, >= 0: L2 or, in AdamW-type steps, decoupled decay.
+    epoch_decay : float or "auto", default="auto"
         L2 penalty on the distance to the average weights of the last stage, >= 0.
-    clip_value : float, default=1.0
-        Largest absolute value of a gradient element, > 0; larger ones are clipped.
-    milestones : sequence of float, default=(0.5, 0.75)
+    clip_value : float or "auto", default="auto"
+        Largest absolute value of a gradient element, > 0; larger ones are clipped. ``inf``
+        clips none.
+    milestones : sequence of float or "auto", default="auto"
         Fractions of the epochs, in (0, 1), after which both learning rates decay.
     lr_decay : float, default=0.1
         Factor of the learning rates at a milestone, in (0, 1].
     max_epochs : int or "auto", default="auto"
-        Passes over the data, >= 1. "auto" is 20 or, on small data, as many as it takes
-        for 300 batches.
+        Passes over the data, >= 1. Early stopping may end training before.
     batch_size : int or "auto", default="auto"
-        Examples in a batch, >= 2, at most the whole data. "auto" is 1/128 of the data, but at
-        least 64, and at most 1024 for tables and 128 for other data.
+        Examples in a batch, >= 2, at most the whole data.
     sampling_rate : float or "auto", default=0.5
         Share of positives in a training batch, in (0, 1). "auto" is the share in the
         data, clipped to [0.25, 0.75].
@@ -139,22 +135,42 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Members of the ensemble, >= 1, for a module class with a parameter of that name.
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
         :class:`~skdam.ResNet20` is a single network and has no such parameter.
+    cross_fit : bool, default=True
+        Whether each member of :class:`~skdam.TabularMLP` leaves out a fold of the rows. So each
+        row has a score out of bag: by the member that was not trained on it. These scores stop
+        training, calibrate probabilities, and let a kernel machine join the vote. Equal rows
+        share a fold, and so do rows of one group (``groups`` in :meth:`fit`). Takes an ensemble,
+        data in memory, and two different rows or groups of each class; otherwise, and in
+        :meth:`partial_fit`, members are trained on all rows.
+    calibration : {"auto", "sigmoid", "isotonic"} or None, default="auto"
+        How scores become probabilities; the ranking stays. "sigmoid" and "isotonic" are
+        fitted to the scores out of bag, and need ``cross_fit``. "auto" is "sigmoid" where there
+        are such scores, and None elsewhere. None only corrects the logits for ``sampling_rate``.
+    class_weight : dict, "balanced" or None, default=None
+        Moves probabilities and labels and, unlike in scikit-learn, not training: the odds of a
+        class are multiplied by its weight. So the ranking and its ROC AUC stay. A dict maps
+        labels to weights > 0; a label that is missing has weight 1. "balanced" makes up for the
+        rates of the classes, so that :meth:`predict` aims at balanced accuracy.
     early_stopping : bool or "auto", default="auto"
-        Whether to stop when the ROC AUC of validation data stalls, and keep the weights of the
-        best epoch. True uses ``X_val`` of :meth:`fit` or, without it, a stratified part of the
-        data that is set aside. "auto" uses ``X_val`` or, without it, trains for all epochs.
-        False trains for all epochs, and ``X_val`` is only watched.
+        Whether to stop when a ROC AUC stalls, and keep the weights of the best epoch. "auto" uses
+        ``X_val`` of :meth:`fit` or, without it, the scores out of bag, if there are any and each
+        class has 10 examples; otherwise it trains for all epochs. True uses ``X_val`` or, without
+        it, a stratified part of the data that is set aside. False trains for all epochs.
     validation_fraction : float, default=0.1
         Share of the data set aside, in (0, 1); at least one example of each class.
-    n_iter_no_change : int, default=10
-        Checks without an improvement of ``tol`` before training stops, >= 1. Every epoch is
-        checked if it has 25 batches or more. Shorter epochs are checked once 25 batches have
-        passed since the last check, and at the end; those between are not scored.
+    n_iter_no_change : int or "auto", default="auto"
+        Checks without an improvement of ``tol`` before training stops, >= 1. "auto" is 10 for
+        validation data and 4 for scores out of bag. A check comes at the end of an epoch, once 25
+        batches have passed since the last one, and at the end of training; epochs between are not
+        scored. Out of bag, a tenth of all batches so far must have passed as well, and a check
+        takes the mean of the last three scores.
     tol : float, default=1e-4
-        Smallest increase of the validation AUC that counts as an improvement, >= 0.
+        Smallest increase of the ROC AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
         Whether ``fit`` continues from the weights of the last fit. The schedule of learning
-        rates starts again.
+        rates starts again. Folds follow from the rows: with other rows than in the last fit, or
+        after :meth:`partial_fit`, members have seen rows of their folds, and scores out of bag are
+        too good.
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
         they were passed, without their fitted state.
@@ -165,7 +181,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         before the first epoch, so it pays for long training. The model is the same up to
         rounding, but dropout draws other random numbers in a custom module or on CUDA. If
         compilation fails, for example without a C++ compiler, a warning says so and training
-        is not compiled. Not available for ``hypergradient="exact"``.
+        is not compiled; nor is it where examples have weights or members are cross-fitted. Not
+        available for ``hypergradient="exact"``.
     precision : {"float32", "bfloat16"}, default="float32"
         Number format of matrix products and convolutions in training; "bfloat16" is faster on
         hardware that supports it. Weights, losses and predictions are float32.
@@ -203,21 +220,54 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     net_ : CompositionalAUCNet
         The trained skorch net; ``net_.module_`` is the network.
     history_ : dict of ndarray of shape (n_iter,)
-        A value for each epoch: ``inner_loss``, ``outer_loss``, ``valid_roc_auc``, ``lr``,
-        ``dur`` (seconds) and more; NaN in epochs without that value.
+        A value for each epoch: ``inner_loss``, ``outer_loss``, ``oob_roc_auc``,
+        ``valid_roc_auc``, ``lr``, ``dur`` (seconds) and more; NaN in epochs without that value.
+        Both ROC AUC are of the perceptrons, as the kernel machine joins after training.
     n_iter_ : int
         Epochs trained.
     offset_ : float
-        The decision threshold on the logits, which a ranking loss leaves undetermined: its
-        probability is midway between the mean probabilities of the two classes in training.
+        The logit of the network at which both classes have probability 1/2.
     best_score_ : float
-        Validation ROC AUC of the best epoch, if training could stop early.
+        ROC AUC of the best epoch, of validation data or out of bag, if training could stop early.
+        Out of bag it is a mean over three checks, and as the best one it is too high.
+    oob_decision_function_ : ndarray of shape (n,), float64
+        Score of each training row by what was not trained on it, if cross-fitted; without the
+        rows of weight 0 and those set aside for validation. On the scale of
+        :meth:`decision_function`.
+    oob_score_ : float
+        ROC AUC of ``oob_decision_function_``, weighted by ``sample_weight``.
 
     Notes
     -----
-    Scores are trained to rank, not to be calibrated: wrap the classifier in
-    :class:`~sklearn.calibration.CalibratedClassifierCV` where probabilities matter, or in
-    :class:`~sklearn.model_selection.TunedThresholdClassifierCV` where labels do.
+    "auto" by network; ``n`` is the number of training examples:
+
+    ================  ===========================  =================================
+    parameter         TabularMLP                   other networks
+    ================  ===========================  =================================
+    steps             AdamW-type                   SGD-type
+    ``lr``            1e-3 * sqrt(batch / 128)     0.1
+    ``betas``         (1, 0.1)                     (0.9, 0.9)
+    ``weight_decay``  0.03                         1e-4
+    ``epoch_decay``   0                            2e-3
+    ``clip_value``    inf                          1
+    ``milestones``    ()                           (0.5, 0.75)
+    ``batch_size``    n / 96 in [128, 1024]        n / 128 in [64, 1024], or in
+                                                   [64, 128] where X is no table
+    ``max_epochs``    8 or, on small data, what    20 or, on small data, what makes
+                      makes 1200 batches           300 batches
+    ================  ===========================  =================================
+
+    ``lr`` and ``max_epochs`` follow from the automatic batch size, whatever ``batch_size`` is.
+    For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
+    ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,
+    ``optimizer__averaging=0.98``. ``criterion__version="v1"`` or ``criterion__prior`` select the
+    form of the loss that has them, ``criterion__saddle="running"``.
+
+    Calibration learns from scores of single members, and new rows get those of all members; the
+    difference is small. Without scores out of bag, scores are trained to rank, not to be
+    calibrated: wrap the classifier in :class:`~sklearn.calibration.CalibratedClassifierCV` where
+    probabilities matter. For a metric of labels, wrap it in
+    :class:`~sklearn.model_selection.TunedThresholdClassifierCV`.
 
     A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
     it builds the network from its class. So a custom module has to keep all that it learns in
@@ -246,10 +296,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     _other_names: ClassVar[dict[str, str]] = OTHER_NAMES
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
-    classes_: np.ndarray
-    _input_spec: InputSpec
     _decision: Decision
-    _rng: np.random.RandomState
 
     def __init__(
         self,
@@ -369,9 +416,13 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             passed.
         sample_weight : array-like of shape (n,), optional
             Weights >= 0 of the examples; equal by default. They weigh both losses within each
-            batch, the statistics of the default network, the decision threshold and the
-            validation score, but not how often an example is drawn. Their scale has no effect.
-            An example of weight 0 counts as absent.
+            batch, the statistics of the default network, the calibration and the scores out of
+            bag, but not how often an example is drawn. Their scale has no effect. An example of
+            weight 0 counts as absent.
+        groups : array-like of shape (n,), optional
+            Which examples belong together, such as those of one patient. They share a fold of
+            cross-fitting, so that scores out of bag are by a member that has not seen the group.
+            Refused where there is no cross-fitting; see ``cross_fit``.
         X_val : array-like of shape (n_val, n_features) or (n_val, ...), or Dataset, optional
             Validation data, like X and not trained on. Its ``valid_loss`` and ``valid_roc_auc``
             are in ``history_``, and ``early_stopping`` says whether it stops training. In a
@@ -421,8 +472,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         """Train for one more epoch, at the learning rates of the parameters.
 
         Optimizer state and random numbers continue from the last call. Milestones and early
-        stopping have no effect. The default network learns feature statistics, bins and
-        landmarks in the first call, so it should be representative: a column that is
+        stopping have no effect, and there is no cross-fitting. The default network learns feature
+        statistics and bins in the first call, so it should be representative: a column that is
         constant there is ignored for good, and a category that is new later is a gap.
 
         Parameters
@@ -455,7 +506,10 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         return self
 
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the scores: the logits minus ``offset_``.
+        """Return the scores: the log-odds of ``classes_[1]``.
+
+        They increase with the logits of the network, see ``calibration``, and are 0 at
+        ``offset_``.
 
         Parameters
         ----------
@@ -483,7 +537,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
             return self._decision.scores(self.net_.decision_function(dataset))
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the sigmoid of :meth:`decision_function` as class probabilities.
+        """Return class probabilities, the sigmoid of :meth:`decision_function`.
 
         Parameters
         ----------
@@ -492,7 +546,8 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         Returns
         -------
         ndarray of shape (n, 2), float64
-            Columns as in ``classes_``; rows sum to 1. Not calibrated.
+            Columns as in ``classes_``; rows sum to 1. ``calibration`` says how they are
+            calibrated, and ``class_weight`` moves them.
 
         Raises
         ------
@@ -521,7 +576,7 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
         return Decision.log_probabilities(self.decision_function(X))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the labels: ``classes_[1]`` where the score is positive.
+        """Return the labels: ``classes_[1]`` where its probability is above 1/2.
 
         Parameters
         ----------
@@ -642,102 +697,6 @@ class CompositionalAUCClassifier(PrefixedParametersMixin, ClassifierMixin, BaseE
     def _check_parameters(self) -> None:
         self._validate_params()
         check_parameters(self.get_params(deep=False))
-
-    def _read(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None,
-        *,
-        reset: bool,
-        classes: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-        cross_fit: bool = False,
-    ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
-        """Return the module and the dataset to train on, after all checks of X and y.
-
-        With ``reset``, the spec of X and the classes are learnt; otherwise they have to match
-        those of the previous fit.
-        """
-        parameters = self.get_params(deep=False)
-        X = as_array_like(as_dataset(X))
-        table = None if reset else self._input_spec.table
-        rows, weights = present_rows(sample_weight, X)
-        if groups is not None:
-            group_of_row = column_or_1d(groups)
-            check_consistent_length(X, group_of_row)
-            groups = group_of_row if rows is None else group_of_row[rows]
-        if isinstance(X, Dataset):
-            check_choice(self, is_allowed=False)
-        else:
-            X, y, table = validated(self, X, y, table, rows)
-        # a Dataset may draw random numbers, and training reads it again
-        with forked_rng(resolve_device(self.device)):
-            spec = InputSpec.of(X, table)
-            module = module_for(self.module, spec.shape)
-            check_module_parameters(parameters, module, spec.table.n_categories)
-            if isinstance(X, Dataset):
-                y = dataset_labels(X, y, **of_prefix(parameters, "iterator_train"))
-        if not reset:
-            self._input_spec.check(spec)
-        elif isinstance(X, Dataset):
-            # for arrays, validate_data has done this
-            self.n_features_in_ = spec.shape[0]
-            self.__dict__.pop("feature_names_in_", None)
-        self._input_spec = spec
-        if rows is not None:
-            X = Subset(X, rows.tolist()) if isinstance(X, Dataset) else X[rows]
-            y = y[rows]
-        known = None if reset else self.classes_
-        self.classes_, targets = encode_labels(y, classes=classes, known=known)
-        folds, n_folds = None, ensemble_size(parameters, module) if cross_fit else 0
-        if n_folds > 1 and hasattr(module, "out_of_bag") and not isinstance(X, Dataset):
-            folds = assign_folds(X, targets, n_folds, groups)
-        elif groups is not None:
-            raise ValueError(
-                "groups are for the folds of cross-fitting: data in memory, the default network "
-                "for tables with two members or more, and cross_fit=True."
-            )
-        check_calibration(self.calibration, folds is not None)
-        odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
-        return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
-
-    def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
-        """Return data to score as a dataset, after checking it against fit."""
-        check_is_fitted(self)
-        X = as_array_like(as_dataset(X))
-        if not isinstance(X, Dataset):
-            X, _, _ = validated(self, X, "no_validation", self._input_spec.table)
-        spec = InputSpec.of(X)
-        self._input_spec.check(spec)
-        return spec.dataset(X)
-
-    def _read_validation(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:
-        """Return validation data as a dataset, after checking it against fit; None without X."""
-        if X is None:
-            for name, value in (("y_val", y), ("sample_weight_val", sample_weight)):
-                if value is not None:
-                    raise ValueError(f"{name} is given without X_val.")
-            return None
-        X = as_dataset(X)
-        if y is None and not isinstance(X, Dataset):
-            raise ValueError("X_val is given without y_val, its labels.")
-        # a Dataset may draw random numbers
-        with naming_validation_data(), forked_rng(resolve_device(self.device)):
-            dataset = self._read_new(X)
-            if isinstance(X, Dataset):
-                y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
-            return validation_data(dataset, y, sample_weight, self.classes_)
-
-    def _split(self, dataset: Any, given: Any) -> tuple[Any, Any]:
-        """Return training and validation data: the given ones, or parts, or all data and None."""
-        # "auto" stops by given data only
-        if given is not None or self.early_stopping in (False, "auto"):
-            return dataset, given
-        train, valid = split_by_class(
-            labels_of(dataset), self.validation_fraction, self.classes_, self._rng
-        )
-        return Subset(dataset, train.tolist()), Subset(dataset, valid.tolist())
 
     def _make_net(
         self,

@@ -10,12 +10,16 @@ from skdam import DivergenceError
 
 
 def test_history_has_a_value_for_each_epoch(toy, make):
-    clf = make(max_epochs=4, milestones=(0.5,)).fit(*toy)
+    clf = make(max_epochs=4, lr=0.1, milestones=(0.5,)).fit(*toy)
     assert clf.n_iter_ == 4
     np.testing.assert_array_equal(clf.history_["epoch"], [1, 2, 3, 4])
     np.testing.assert_allclose(clf.history_["lr"], [0.1, 0.1, 0.01, 0.01])
     assert np.isfinite(clf.history_["inner_loss"]).all()
     assert np.isfinite(clf.history_["outer_loss"]).all()
+
+
+def test_the_learning_rate_of_the_default_network_is_constant(toy, make):
+    np.testing.assert_allclose(make(max_epochs=4).fit(*toy).history_["lr"], 1e-3)
 
 
 def test_history_is_nan_in_epochs_without_a_loss(toy, make):

@@ -1,7 +1,10 @@
 """Training that continues: warm start and partial fit."""
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 
 
@@ -26,6 +29,19 @@ def test_warm_start_needs_the_same_columns_classes_and_network(toy, make):
         clf.fit(X, y * 2)
     with pytest.raises(ValueError, match="the network is another one than in the last fit"):
         clf.set_params(module__hidden_layer_sizes=(3,)).fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_continues_on_data_of_another_size(toy, make, method):
+    """What the data chose of the network, such as the landmarks, stays."""
+    X, y = toy
+    clf = make(warm_start=True).fit(X[:100], y[:100])
+    getattr(clf, method)(X, y)
+    assert clf.predict(X).shape == (200,)
+    assert len(clf.net_.module_.kernel_machine.landmarks) == 100
+    with pytest.raises(ValueError, match="the network is another one than in the last fit"):
+        clf.set_params(module__n_landmarks=7).fit(X, y)
+    assert len(clf.net_.module_.kernel_machine.landmarks) == 100
 
 
 def test_dropout_may_change_between_fits(toy, make):
@@ -60,9 +76,15 @@ def test_partial_fit_checks_classes_and_drops_the_best_score(toy, make):
 def test_partial_fit_takes_the_learning_rates_from_the_parameters(toy, make):
     clf = make().partial_fit(*toy)
     scores = clf.net_.decision_function(toy[0])
-    # the inner points are averages of weights: without averaging, no rate means no change
-    clf.set_params(lr=1e-12, betas=(1, 1)).partial_fit(*toy)
-    np.testing.assert_allclose(clf.net_.decision_function(toy[0]), scores, atol=1e-6)
+    # the weights that predict are averages: without averaging, no rate means no change
+    parameters = {"lr": 1e-12, "optimizer__averaging": None}
+    other = make(**parameters).partial_fit(*toy)
+    before = copy.deepcopy(other.net_.module_.state_dict())
+    after = other.partial_fit(*toy).net_.module_.state_dict()
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=0, atol=1e-9)
+    moved = clf.partial_fit(*toy).net_.decision_function(toy[0])
+    assert np.abs(moved - scores).max() > 1e-3
 
 
 def test_partial_fit_switches_between_two_stages(toy, make):

@@ -23,8 +23,8 @@ class Flat(nn.Module):
 
 def test_a_class_is_built_with_its_parameters_and_n_features(toy, make):
     clf = make(module=TabularMLP, module__hidden_layer_sizes=(7,)).fit(*toy)
-    assert clf.net_.module_.layers[0].weight.shape[2] == 7
-    assert clf.net_.module_.standardise.mean.shape == (4,)
+    assert clf.net_.module_.layers[2].weight.shape == (8, 7, 1)
+    assert len(clf.net_.module_.first.weight) == 4
 
 
 def test_an_instance_is_copied_with_its_weights(toy, make):

@@ -9,6 +9,8 @@ from skdam.data.examples import labels_of
 
 def test_early_stopping_keeps_the_best_weights(toy, make):
     options = {"early_stopping": True, "validation_fraction": 0.3, "lr": 0.3, "batch_size": 5}
+    # the kernel machine joins after training, and has no part in the validation score
+    options["module__n_landmarks"] = 0
     clf = make(max_epochs=100, n_iter_no_change=4, **options).fit(*toy)
     aucs = clf.history_["valid_roc_auc"]
     best = int(np.nanargmax(aucs))
@@ -47,7 +49,7 @@ def test_early_stopping_needs_two_examples_of_each_class(toy, make):
     assert 0 <= clf.best_score_ <= 1
     with pytest.raises(ValueError, match=r"at least 2 examples of each class, got 1 of 1\.0"):
         clf.fit(X[rows[1:]], y[rows[1:]])
-    assert not hasattr(make().fit(X, y), "best_score_")
+    assert 0 <= make(early_stopping="auto").fit(X[rows[1:]], y[rows[1:]]).score(X, y) <= 1
 
 
 def test_a_fit_without_early_stopping_drops_the_earlier_best_score(toy, make):

@@ -56,7 +56,7 @@ def test_prefixed_parameters_survive_set_params_and_clone_and_reach_the_net(toy,
     first, second = built.fit(*toy), clone(later).fit(*toy)
     np.testing.assert_array_equal(first.decision_function(toy[0]), second.decision_function(toy[0]))
     net = first.net_
-    assert net.module_.layers[0].weight.shape[2] == 8
+    assert net.module_.layers[2].weight.shape == (8, 8, 1)
     assert net.criterion_.outer.version == "v1"
     assert net.optimizer_.adaptive
     assert net.sampler_.n_positive + net.sampler_.n_negative == 32
@@ -64,11 +64,11 @@ def test_prefixed_parameters_survive_set_params_and_clone_and_reach_the_net(toy,
 
 
 def test_prefixed_parameters_are_keys_of_a_search(toy, make):
-    grid = {"module__hidden_layer_sizes": [(4,), (8, 8)], "lr": [0.1]}
+    grid = {"module__hidden_layer_sizes": [(4,), (8, 8)], "lr": [1e-3]}
     search = GridSearchCV(make(), grid, cv=2, scoring="roc_auc", error_score="raise").fit(*toy)
     best = search.best_estimator_
-    sizes = [m.weight.shape[2] for m in best.net_.module_.layers if hasattr(m, "weight")]
-    assert tuple(sizes[:-1]) == search.best_params_["module__hidden_layer_sizes"]
+    sizes = [m.weight.shape[1] for m in best.net_.module_.layers if hasattr(m, "weight")]
+    assert tuple(sizes) == search.best_params_["module__hidden_layer_sizes"]
 
 
 def test_prefixed_parameters_reach_callbacks(toy, make):
@@ -120,11 +120,19 @@ BAD_PARAMETERS = [
     ({"batch_size": "all"}, "'batch_size' parameter"),
     ({"sampling_rate": 1.0}, "'sampling_rate' parameter"),
     ({"sampling_rate": "much"}, "'sampling_rate' parameter"),
+    ({"cross_fit": "yes"}, "'cross_fit' parameter"),
+    ({"calibration": "platt"}, "'calibration' parameter"),
+    ({"calibration": "sigmoid", "cross_fit": False}, "calibration='sigmoid' needs out-of-bag"),
+    ({"class_weight": "heavy"}, "'class_weight' parameter"),
+    ({"class_weight": {7: 2.0}}, r"class_weight holds \[7\], the classes are \[0.0, 1.0\]"),
+    ({"class_weight": {1: 0.0}}, "class_weight must hold numbers > 0"),
+    ({"class_weight": {1: "a"}}, "class_weight must hold numbers > 0"),
     ({"early_stopping": "yes"}, "'early_stopping' parameter"),
     ({"n_jobs": 0}, "'n_jobs' parameter"),
     ({"n_jobs": -2}, "'n_jobs' parameter"),
     ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
     ({"n_iter_no_change": 0}, "'n_iter_no_change' parameter"),
+    ({"n_iter_no_change": "all"}, "'n_iter_no_change' parameter"),
     ({"tol": -1}, "'tol' parameter"),
     ({"callbacks": "all"}, "'callbacks' parameter"),
     ({"callbacks": [1]}, "callbacks must be a list of skorch callbacks.*got 1"),
@@ -177,7 +185,7 @@ def test_parameters_go_to_the_net_and_its_parts(make):
     assert given["lr"] == 0.2
     assert given["criterion__margin"] == 2.0
     assert given["optimizer__betas"] == (0.5, 1)
-    assert (given["batch_size"], given["max_epochs"]) == (64, 3)
+    assert (given["batch_size"], given["max_epochs"]) == (128, 3)
     assert given["module__n_features"] == 5
     assert "module__n_members" not in given
     assert "module__n_categories" not in given
@@ -187,6 +195,7 @@ def test_parameters_go_to_the_net_and_its_parts(make):
     assert set(parameters) - passed_on == {
         "module", "early_stopping", "validation_fraction", "n_iter_no_change", "tol",
         "warm_start", "callbacks", "random_state", "n_members", "n_jobs", "categorical_features",
+        "cross_fit", "calibration", "class_weight",
     }  # fmt: skip
 
 
@@ -198,7 +207,30 @@ def test_a_prefixed_parameter_overrides_what_is_derived(make):
     assert given["criterion__margin"] == 3.0
     assert given["iterator_valid__batch_size"] == 5
     assert given["module__dropout"] == 0.5
+    assert given["criterion__saddle"] == "batch"
     assert {name.partition("__")[0] for name in given if "__" in name} <= set(PREFIXES)
+
+
+def test_a_prefixed_parameter_may_be_none(make):
+    given = net_parameters(
+        make(optimizer__averaging=None).get_params(deep=False), TabularMLP, (5,), 100
+    )
+    assert given["optimizer__averaging"] is None
+
+
+@pytest.mark.parametrize("parameters", [{"version": "v1"}, {"prior": 0.2}], ids=str)
+def test_parameters_of_the_running_form_of_the_loss_select_it(make, parameters):
+    prefixed = {f"criterion__{name}": value for name, value in parameters.items()}
+    given = net_parameters(make(**prefixed).get_params(deep=False), TabularMLP, (5,), 100)
+    assert "criterion__saddle" not in given
+    assert prefixed.items() <= given.items()
+
+
+def test_sizes_that_follow_from_the_data_go_to_the_module_unless_they_are_given(make):
+    parameters = make(module__n_bins=5).get_params(deep=False)
+    sizes = {"n_bins": 16, "n_landmarks": 100}
+    given = net_parameters(parameters, TabularMLP, (5,), 100, None, sizes)
+    assert (given["module__n_bins"], given["module__n_landmarks"]) == (5, 100)
 
 
 @pytest.mark.parametrize(

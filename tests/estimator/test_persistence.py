@@ -29,7 +29,8 @@ TRUSTED = [
     "skdam.PDSCA",
     "torch.utils.data.dataloader.DataLoader",
 ]
-TRUSTED_EARLY_STOPPING = "skdam.callbacks.EarlyStoppingAUC"
+STOPPING = "skdam.callbacks.EarlyStoppingAUC"
+OUT_OF_BAG = "skdam.training.outofbag.OutOfBagScoring"
 
 
 class Convolution(nn.Module):
@@ -112,9 +113,14 @@ def test_clone_is_unfitted_and_equal_in_parameters(toy, make):
 def test_the_data_is_not_saved_with_the_model(toy, make):
     X, y = toy
     many = np.tile(X, (100, 1)), np.tile(y, 100)
-    small = len(pickle.dumps(make(early_stopping=True).fit(*toy)))
-    large = len(pickle.dumps(make(early_stopping=True).fit(*many)))
-    assert large - small < 10_000 < many[0].nbytes
+    # of the data, the landmarks and the out-of-bag scores are saved
+    sizes = {"module__n_landmarks": 20, "module__n_bins": 16}
+    for parameters in ({"early_stopping": True}, {}):
+        small, large = (make(**parameters, **sizes).fit(*data) for data in (toy, many))
+        small, large = (
+            len(pickle.dumps(clf)) - clf.oob_decision_function_.nbytes for clf in (small, large)
+        )
+        assert large - small < 10_000 < many[0].nbytes
 
 
 def test_a_pipeline_reloads_in_a_new_process(tmp_path, cancer):
@@ -135,12 +141,21 @@ def test_a_pipeline_reloads_in_a_new_process(tmp_path, cancer):
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), pipeline.decision_function(X))
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_skops_needs_the_documented_types_only(toy, early_stopping, make):
+@pytest.mark.parametrize(
+    ("parameters", "added"),
+    [
+        ({}, [OUT_OF_BAG, STOPPING]),
+        ({"early_stopping": False}, [OUT_OF_BAG]),
+        ({"early_stopping": True}, [STOPPING]),
+        ({"cross_fit": False}, []),
+    ],
+    ids=str,
+)
+def test_skops_needs_the_documented_types_only(toy, parameters, added, make):
     X, y = toy
-    clf = make(early_stopping=early_stopping).fit(*toy)
+    clf = make(**parameters).fit(*toy)
     data = skops.io.dumps(clf)
-    trusted = sorted([*TRUSTED, TRUSTED_EARLY_STOPPING] if early_stopping else TRUSTED)
+    trusted = sorted([*TRUSTED, *added])
     assert sorted(skops.io.get_untrusted_types(data=data)) == trusted
     other = skops.io.loads(data, trusted=trusted)
     np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))

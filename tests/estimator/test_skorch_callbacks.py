@@ -12,7 +12,7 @@ def halving(**parameters):
 
 
 def test_schedulers_of_skorch_work_in_fit_partial_fit_and_warm_start(toy, make):
-    clf = make(callbacks=[halving()], milestones=()).fit(*toy)
+    clf = make(lr=0.1, callbacks=[halving()], milestones=()).fit(*toy)
     np.testing.assert_allclose(clf.history_["lr"], [0.1, 0.05, 0.025])
     clf.partial_fit(*toy)
     clf.set_params(warm_start=True).fit(*toy)
@@ -23,7 +23,8 @@ def test_schedulers_of_skorch_work_in_fit_partial_fit_and_warm_start(toy, make):
 
 
 def test_a_scheduler_still_works_in_the_second_stage(toy, make):
-    clf = make(strategy="two-stage", max_epochs=6, callbacks=[halving()], milestones=())
+    parameters = {"lr": 0.1, "milestones": (), "callbacks": [halving()], "early_stopping": False}
+    clf = make(strategy="two-stage", max_epochs=6, **parameters)
     lr = clf.fit(*toy).history_["lr"]
     assert lr[3] == 0.1  # the second stage begins at the first rate
     np.testing.assert_allclose(lr[4:] / lr[3:-1], 0.5)

@@ -29,10 +29,14 @@ def parts(toy):
 
 @pytest.fixture
 def fit(parts, make):
-    """Fit to the parts, with the validation data unless told otherwise."""
+    """Fit to the parts, with the validation data unless told otherwise.
+
+    There is no kernel machine: it joins after training, and has no part in validation scores.
+    """
 
     def fitted(changes=None, **parameters):
         X, y, X_val, y_val = parts
+        parameters = {"module__n_landmarks": 0} | parameters
         given = {"X_val": X_val, "y_val": y_val} | (changes or {})
         return make(**parameters).fit(X, y, **given)
 
@@ -62,7 +66,7 @@ def test_all_of_the_training_data_is_trained_on(parts, fit, early_stopping):
 
 def test_without_early_stopping_validation_data_is_only_watched(parts, fit):
     clf = fit(early_stopping=False, max_epochs=4, n_iter_no_change=1, tol=1.0)
-    plain = fit({"X_val": None, "y_val": None}, max_epochs=4)
+    plain = fit({"X_val": None, "y_val": None}, max_epochs=4, early_stopping=False)
     for name in ("valid_loss", "valid_roc_auc"):
         assert np.isfinite(clf.history_[name]).tolist() == [True] * 4
         assert name not in plain.history_
@@ -73,13 +77,32 @@ def test_without_early_stopping_validation_data_is_only_watched(parts, fit):
     )
 
 
-def test_auto_trains_for_all_epochs_without_validation_data(toy, make):
-    scores = [
-        make(early_stopping=choice).fit(*toy).decision_function(toy[0])
-        for choice in ("auto", False)
-    ]
+def test_without_validation_data_and_folds_auto_trains_for_all_epochs(toy, make):
+    parameters = {"max_epochs": 40, "cross_fit": False, "tol": 1.0, "n_iter_no_change": 1}
+    scores = []
+    for choice in ("auto", False):
+        clf = make(early_stopping=choice, **parameters).fit(*toy)
+        assert clf.n_iter_ == 40
+        assert not hasattr(clf, "best_score_")
+        scores.append(clf.decision_function(toy[0]))
     np.testing.assert_array_equal(*scores)
-    assert not hasattr(make().fit(*toy), "best_score_")
+
+
+def test_validation_data_stops_training_rather_than_the_out_of_bag_scores(fit):
+    clf = fit(max_epochs=200, tol=1.0, n_iter_no_change=2)
+    assert clf.n_iter_ == 3 * 13  # two batches an epoch: every 13th is checked
+    assert clf.best_score_ == np.nanmax(clf.history_["valid_roc_auc"])
+    assert "oob_roc_auc" not in clf.history_
+    assert 0 <= clf.oob_score_ <= 1
+
+
+def test_the_validation_score_is_that_of_the_perceptrons_alone(parts, fit):
+    X_val, y_val = parts[2:]
+    clf = fit(early_stopping=False, module__n_landmarks=100)
+    module = clf.net_.module_
+    with torch.no_grad():
+        scores = module.vote(module(torch.from_numpy(X_val)))
+    assert clf.history_["valid_roc_auc"][-1] == pytest.approx(roc_auc_score(y_val, scores))
 
 
 def test_short_epochs_are_checked_every_25_batches(fit):
@@ -159,7 +182,7 @@ def test_a_validation_example_without_weight_is_absent(parts, fit, kind, weight)
             "sample_weight_val is given without X_val",
         ),
         (lambda X, y: {"X_val": X[:, :3]}, "validation data, X_val and y_val: X has 3 features"),
-        (lambda X, y: {"X_val": np.full_like(X, np.nan)}, "validation data.*NaN"),
+        (lambda X, y: {"X_val": np.full_like(X, np.inf)}, "validation data.*infinity"),
         (lambda X, y: {"X_val": UserDataset(X[:, :3], y)}, "validation data.*as in fit"),
         (lambda X, y: {"X_val": UserDataset(X), "y_val": None}, r"must yield pairs \(x, y\)"),
         (lambda X, y: {"y_val": y[:-1]}, "validation data.*inconsistent numbers"),
@@ -180,6 +203,14 @@ def test_unusable_validation_data_is_refused_before_training(parts, make, change
         with pytest.raises((ValueError, TypeError), match=message):
             estimator.fit(X, y, **given)
     assert vars(clf) == before
+
+
+def test_gaps_in_validation_data_are_for_modules_that_take_them(parts, make):
+    X, y, X_val, y_val = parts
+    gaps = np.where(X_val < -1, np.nan, X_val)
+    assert 0 <= make().fit(X, y, X_val=gaps, y_val=y_val).best_score_ <= 1
+    with pytest.raises(ValueError, match=r"validation data.*NaN"):
+        make(module=torch.nn.Linear(4, 1)).fit(X, y, X_val=gaps, y_val=y_val)
 
 
 def test_a_warm_start_keeps_to_the_classes_of_the_first_fit(parts, make):
@@ -229,7 +260,7 @@ def test_validation_data_is_routed_as_metadata(toy, make):
 def test_a_pipeline_can_transform_validation_data(parts, make):
     X, y, X_val, y_val = parts
     with config_context(enable_metadata_routing=True):
-        clf = make().set_fit_request(X_val=True, y_val=True)
+        clf = make(module__n_landmarks=0).set_fit_request(X_val=True, y_val=True)
         pipeline = make_pipeline(StandardScaler(), clf, transform_input=["X_val"])
         pipeline.fit(X, y, X_val=X_val, y_val=y_val)
         assert pipeline[-1].best_score_ == pipeline.score(X_val, y_val)

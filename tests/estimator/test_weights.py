@@ -132,8 +132,8 @@ def test_a_search_routes_weights_to_fit_and_score(toy, make):
 )
 def test_batches_with_weights_are_not_compiled(toy, make):
     X, y = toy
-    clf = make(compile=True)
+    clf = make(compile=True, cross_fit=False)
     with pytest.warns(RuntimeWarning, match="compile=True has no effect.*weights"):
         clf.fit(X, y, sample_weight=WEIGHTS)
-    expected = make().fit(X, y, sample_weight=WEIGHTS)
+    expected = make(cross_fit=False).fit(X, y, sample_weight=WEIGHTS)
     np.testing.assert_array_equal(clf.decision_function(X), expected.decision_function(X))

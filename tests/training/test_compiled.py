@@ -44,7 +44,7 @@ def fitted(data, **parameters):
     [
         PLAIN,
         PLAIN | {"variant": "lookahead"},
-        {"module__dropout": 0.3},
+        {"module__dropout": 0.3, "cross_fit": False},
         PLAIN | {"strategy": "two-stage", "inner_loss": "focal", "criterion__version": "v1"},
     ],
 )
@@ -59,6 +59,15 @@ def test_the_compiled_model_is_the_same(data, parameters):
 class Normalised(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(30, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 1))
+
+
+@needs_compiler
+def test_cross_fitted_members_are_not_compiled_and_a_warning_says_so(data):
+    with pytest.warns(RuntimeWarning, match="compile=True has no effect.*use cross_fit=False"):
+        clf = fitted(data, compile=True)
+    np.testing.assert_array_equal(
+        clf.decision_function(data[0]), fitted(data).decision_function(data[0])
+    )
 
 
 @needs_compiler

@@ -1,0 +1,144 @@
+"""How the classifier reads its input: all checks of X, y, weights and groups, then a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+from torch.utils.data import Dataset, Subset
+
+from skdam._device import forked_rng, resolve_device
+from skdam.data.examples import ExampleDataset, labels_of
+from skdam.data.memory import InMemoryDataset
+from skdam.estimator.calibration import check_calibration
+from skdam.estimator.decision import Calibration, odds_of_class_weight
+from skdam.estimator.defaults import module_for
+from skdam.estimator.folds import assign_folds
+from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, check_choice, validated
+from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
+from skdam.estimator.parameters import check_module_parameters, ensemble_size
+from skdam.estimator.prefixed import of_prefix
+from skdam.estimator.validation import naming_validation_data, validation_data
+from skdam.estimator.weights import present_rows, with_weights
+
+
+class ReadingMixin:
+    """Read training data, data to score and validation data.
+
+    What ``fit`` learns of X and y is kept: ``_input_spec``, ``classes_``, ``n_features_in_`` and
+    ``feature_names_in_``.
+    """
+
+    module: type[nn.Module] | nn.Module | None
+    device: str
+    calibration: Calibration | None
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None
+    early_stopping: bool | Literal["auto"]
+    validation_fraction: float
+
+    classes_: np.ndarray
+    n_features_in_: int
+    _input_spec: InputSpec
+    _rng: np.random.RandomState
+    get_params: Any
+
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool,
+        classes: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        cross_fit: bool = False,
+    ) -> tuple[type[nn.Module] | nn.Module, InMemoryDataset | ExampleDataset]:
+        """Return the module and the dataset to train on, after all checks of X and y.
+
+        With ``reset``, the spec of X and the classes are learnt; otherwise they have to match
+        those of the previous fit.
+        """
+        parameters = self.get_params(deep=False)
+        X = as_array_like(as_dataset(X))
+        table = None if reset else self._input_spec.table
+        rows, weights = present_rows(sample_weight, X)
+        if groups is not None:
+            names = column_or_1d(groups)
+            check_consistent_length(X, names)
+            groups = names if rows is None else names[rows]
+        if isinstance(X, Dataset):
+            check_choice(self, is_allowed=False)
+        else:
+            X, y, table = validated(self, X, y, table, rows)
+        # a Dataset may draw random numbers, and training reads it again
+        with forked_rng(resolve_device(self.device)):
+            spec = InputSpec.of(X, table)
+            module = module_for(self.module, spec.shape)
+            check_module_parameters(parameters, module, spec.table.n_categories)
+            if isinstance(X, Dataset):
+                y = dataset_labels(X, y, **of_prefix(parameters, "iterator_train"))
+        if not reset:
+            self._input_spec.check(spec)
+        elif isinstance(X, Dataset):
+            # for arrays, validate_data has done this
+            self.n_features_in_ = spec.shape[0]
+            self.__dict__.pop("feature_names_in_", None)
+        self._input_spec = spec
+        if rows is not None:
+            X = Subset(X, rows.tolist()) if isinstance(X, Dataset) else X[rows]
+            y = y[rows]
+        known = None if reset else self.classes_
+        self.classes_, targets = encode_labels(y, classes=classes, known=known)
+        folds, n_folds = None, ensemble_size(parameters, module) if cross_fit else 0
+        if n_folds > 1 and hasattr(module, "out_of_bag") and not isinstance(X, Dataset):
+            folds = assign_folds(X, targets, n_folds, groups)
+        elif groups is not None:
+            raise ValueError(
+                "groups are for the folds of cross-fitting: data in memory, the default network "
+                "for tables with two members or more, and cross_fit=True."
+            )
+        check_calibration(self.calibration, folds is not None)
+        odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
+        return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
+
+    def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
+        """Return data to score as a dataset, after checking it against fit."""
+        check_is_fitted(self)
+        X = as_array_like(as_dataset(X))
+        if not isinstance(X, Dataset):
+            X, _, _ = validated(self, X, "no_validation", self._input_spec.table)
+        spec = InputSpec.of(X)
+        self._input_spec.check(spec)
+        return spec.dataset(X)
+
+    def _read_validation(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:
+        """Return validation data as a dataset, after checking it against fit; None without X."""
+        if X is None:
+            for name, value in (("y_val", y), ("sample_weight_val", sample_weight)):
+                if value is not None:
+                    raise ValueError(f"{name} is given without X_val.")
+            return None
+        X = as_dataset(X)
+        if y is None and not isinstance(X, Dataset):
+            raise ValueError("X_val is given without y_val, its labels.")
+        # a Dataset may draw random numbers
+        with naming_validation_data(), forked_rng(resolve_device(self.device)):
+            dataset = self._read_new(X)
+            if isinstance(X, Dataset):
+                y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
+            return validation_data(dataset, y, sample_weight, self.classes_)
+
+    def _split(self, dataset: Any, given: Any) -> tuple[Any, Any]:
+        """Return training and validation data: the given ones, or parts, or all data and None."""
+        # "auto" stops by given data only
+        if given is not None or self.early_stopping in (False, "auto"):
+            return dataset, given
+        train, valid = split_by_class(
+            labels_of(dataset), self.validation_fraction, self.classes_, self._rng
+        )
+        return Subset(dataset, train.tolist()), Subset(dataset, valid.tolist())
