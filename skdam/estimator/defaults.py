@@ -42,6 +42,7 @@ _LEAST_EPOCHS = 8
 _FEW_ROWS = 2_500
 _VERY_FEW_ROWS = 1_000
 _MANY_ROWS = 20_000
+_VERY_MANY_ROWS = 200_000
 _MOST_VALUES = 400
 _MOST_ROWS = 2**14
 _MANY_COLUMNS = 1_000
@@ -146,6 +147,8 @@ def network_size(
         chosen["encoding"] = None
     elif n_rows < _FEW_ROWS:
         chosen["n_bins"] = 8
+    if _MANY_ROWS <= n_rows < _VERY_MANY_ROWS:
+        chosen["dropout"] = 0.3
     if n_rows >= _MANY_ROWS and X is not None and n_features <= _MANY_COLUMNS:
         n_values = tuple(_n_values(column) for column in X.T)
         chosen["n_values"] = n_values if sum(n_values) <= _MOST_ROWS else None
