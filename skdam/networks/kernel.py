@@ -20,20 +20,20 @@ class KernelMachine(nn.Module):
 
     With landmarks :math:`C` from the training data, the score of a row is
 
-    .. math:: \sum_{d \in \{0.5, 1, 2\}} \sum_c w_{dc} \exp(-d \|x - c\|_1 / D)
+    .. math:: \sum_{d \in \{1/4, 1/2, 1, 2, 4\}} \sum_c w_{dc} \exp(-d \|x - c\|_1 / D)
 
     on the ``D`` columns that vary. The weights :math:`w` are those of ridge regressions of targets
     -1 and 1, with both classes weighted equally [1]_, on each :math:`d` with each of the penalties
-    0.1, 0.3, 1, 3 and 10. For fixed spreads of the scores within the classes this maximises the
-    distance of the class means: except for the hinge it is the AUC margin loss in closed form.
+    0.03, 0.1, 0.3, 1, 3, 10 and 30. For fixed spreads of the scores within the classes this
+    maximises the distance of the class means: except for the hinge it is the AUC margin loss in
+    closed form.
 
     Each regression is solved once for each fold, without the rows of the fold and without the
     landmarks from it, so each row has scores out of bag. These tell how good a setting is: the
     settings, each divided by the standard deviation of its scores, are averaged with weights
-    proportional to :math:`\exp(\mathrm{AUC} / 0.003)`, and so that the scores out of bag have
-    standard deviation 1. New rows get the mean over the folds. The
-    kernel is local and rough, like a forest of randomised trees [2]_; a multilayer perceptron is
-    smooth.
+    proportional to :math:`\exp(\mathrm{AUC} / 0.01)`, and so that the scores out of bag have
+    standard deviation 1. New rows get the mean over the folds. The kernel is local and rough, like
+    a forest of randomised trees [2]_; a multilayer perceptron is smooth.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ class KernelMachine(nn.Module):
         self.landmarks.zero_()[:n_used] = Z[landmarks]
         self.varies.copy_(Z.ne(Z[0]).any(0))
         shares = torch.ones(len(y), device=Z.device) if weights is None else weights
-        shares = _balanced(y, shares)
-        signs = torch.where(y == 1, 1.0, -1.0)
+        shares = _balanced(y, shares).to(Z)
+        signs = torch.where(y == 1, 1.0, -1.0).to(Z)
         of_folds = [torch.nonzero(folds == fold).squeeze(1) for fold in range(n_folds)]
         solutions, scores = [], []
         for kernel in self._kernels(Z):
