@@ -257,7 +257,8 @@ class CompositionalAUCClassifier(
                       makes 1200 batches           300 batches
     ================  ===========================  =================================
 
-    ``lr`` and ``max_epochs`` follow from the automatic batch size, whatever ``batch_size`` is.
+    ``lr`` and ``max_epochs`` follow from ``batch_size``, whether it is given or automatic, but not
+    from ``iterator_train__batch_size``: with that, they are those of the automatic one.
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,
     ``optimizer__averaging=0.98``. ``criterion__version="v1"`` or ``criterion__prior`` select the
