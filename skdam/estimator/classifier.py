@@ -168,9 +168,9 @@ class CompositionalAUCClassifier(
         Smallest increase of the ROC AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
         Whether ``fit`` continues from the weights of the last fit. The schedule of learning
-        rates starts again. Folds follow from the rows: with other rows than in the last fit, or
-        after :meth:`partial_fit`, members have seen rows of their folds, and scores out of bag are
-        too good.
+        rates starts again. Folds follow from the rows: with other rows, groups or labels than in
+        the last fit, or after :meth:`partial_fit`, members have seen rows of their folds. So then,
+        and in each warm start after that, there is no cross-fitting.
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
         they were passed, without their fitted state.
