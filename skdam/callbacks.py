@@ -43,7 +43,8 @@ class EarlyStoppingAUC(Callback):
     after the last check, and at the end of the last epoch. So with 25 batches in an epoch or more,
     every epoch is checked. An epoch without a check is not scored, and its validation scores in
     the history are NaN. Any other AUC is checked in the epochs where it is not NaN. With
-    ``strategy="two-stage"`` the checks of the first stage are ignored.
+    ``strategy="two-stage"`` the checks of the first stage are ignored. If the net is verbose, a
+    line at the end of training says which weights are kept.
 
     Parameters
     ----------
@@ -118,9 +119,16 @@ class EarlyStoppingAUC(Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        if self._best_state_ is not None:
-            net.load_training_state(self._best_state_)
-            self._best_state_ = None
+        if self._best_state_ is None:
+            return
+        net.load_training_state(self._best_state_)
+        self._best_state_ = None
+        if net.verbose:
+            of_checks = f" (mean of the last {self.window} checks)" if self.window > 1 else ""
+            print(
+                f"Kept the weights of epoch {self.best_epoch_}: {self.monitor} "
+                f"{self.best_score_:.4f}{of_checks}."
+            )
 
 
 def validation_is_due(net: Any) -> bool:

@@ -10,15 +10,17 @@ from skdam.callbacks import EarlyStoppingAUC
 
 
 def fit(toy, callback, **parameters):
-    return CompositionalAUCNet(
-        nn.Linear,
-        module__in_features=4,
-        module__out_features=1,
-        callbacks=[callback],
-        random_state=0,
-        verbose=0,
-        **({"train_split": ValidSplit(4, stratified=True), "max_epochs": 30} | parameters),
-    ).fit(*toy)
+    usual = {"train_split": ValidSplit(4, stratified=True), "max_epochs": 30, "verbose": 0}
+    usual["callbacks"] = [callback]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the initial weights
+        return CompositionalAUCNet(
+            nn.Linear,
+            module__in_features=4,
+            module__out_features=1,
+            random_state=0,
+            **(usual | parameters),
+        ).fit(*toy)
 
 
 @pytest.mark.parametrize("averaging", [None, 0.5])
@@ -64,6 +66,30 @@ def test_an_epoch_is_checked_25_batches_after_the_last_check_and_at_the_end(
 def test_every_epoch_is_scored_without_early_stopping(toy):
     net = fit(toy, EpochTimer(), max_epochs=4)
     assert np.isfinite(net.history[:, "valid_roc_auc"]).all()
+
+
+@pytest.mark.parametrize("n_iter_no_change", [1, 100])
+def test_a_verbose_net_says_which_weights_are_kept(toy, capsys, n_iter_no_change):
+    """Whether training stops early or not."""
+    callback = EarlyStoppingAUC(n_iter_no_change, tol=0.5)
+    options = {"batch_size": 6, "max_epochs": 4}
+    net = fit(toy, callback, verbose=1, **options)
+    lines = capsys.readouterr().out.splitlines()
+    expected = f"Kept the weights of epoch {callback.best_epoch_}: valid_roc_auc "
+    assert [line for line in lines if "Kept" in line] == [f"{expected}{callback.best_score_:.4f}."]
+    assert (len(net.history) < 4) == (n_iter_no_change == 1)
+    silent = fit(toy, EarlyStoppingAUC(n_iter_no_change, tol=0.5), **options)
+    assert not capsys.readouterr().out
+    assert silent.history[-1].keys() == net.history[-1].keys()
+    for mine, its in zip(silent.module_.parameters(), net.module_.parameters(), strict=True):
+        assert torch.equal(mine, its)
+
+
+def test_a_net_whose_checks_never_came_says_nothing(toy, capsys):
+    record, stop = Record([NAN, NAN]), EarlyStoppingAUC(monitor="score")
+    fit(toy, record, callbacks=[record, stop], verbose=1, max_epochs=2)
+    assert stop.best_epoch_ == 0
+    assert "Kept" not in capsys.readouterr().out
 
 
 def test_early_stopping_without_validation_data_is_an_error(toy):

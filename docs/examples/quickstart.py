@@ -33,7 +33,7 @@ from skdam import CompositionalAUCClassifier, TrainingHistoryDisplay
 from skdam.datasets import make_imbalanced
 
 N_SEEDS = 10
-LEARNING_RATES = (0.1, 0.3, 1.0)
+LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 STRATEGIES = ("compositional", "two-stage", "auc", "cross-entropy")
 PERCEPTRON = {"n_members": 1, "module__encoding": None, "module__dropout": 0.0}
 OTHERS = ("the default", "logistic regression", "random forest")
@@ -73,7 +73,7 @@ def search(X, y):
         ]
     )
     grid = {
-        "clf__lr": [0.1, 0.3],
+        "clf__lr": [1e-3, 3e-3],
         "clf__module__hidden_layer_sizes": [(64,), (64, 64)],
     }
     return GridSearchCV(pipeline, grid, scoring="roc_auc", cv=5, n_jobs=2, verbose=1).fit(X, y)

@@ -12,15 +12,34 @@ from skdam.estimator.decision import Calibration, Decision, odds_of_class_weight
 from skdam.training.epoch import DivergenceError
 
 
-def check_calibration(calibration: Calibration | None, has_folds: bool) -> None:
-    """Raise ValueError if the calibration needs out-of-bag scores and there will be none."""
-    if calibration in ("sigmoid", "isotonic") and not has_folds:
+def check_calibration(
+    calibration: Calibration | None, has_folds: bool, has_seen_folds: bool = False
+) -> None:
+    """Raise ValueError if the calibration needs out-of-bag scores and there will be none.
+
+    Parameters
+    ----------
+    calibration
+        As in :class:`~skdam.CompositionalAUCClassifier`.
+    has_folds : bool
+        Whether members are cross-fitted.
+    has_seen_folds : bool, default=False
+        Whether they are not because they have seen rows of their folds in an earlier training.
+    """
+    if calibration not in ("sigmoid", "isotonic") or has_folds:
+        return
+    if has_seen_folds:
         raise ValueError(
-            f"calibration={calibration!r} needs out-of-bag scores: fit with data in memory, the "
-            "default network for tables with two members or more, cross_fit=True, and two "
-            "different rows or groups of each class. Use 'auto', and wrap the classifier in "
-            "CalibratedClassifierCV."
+            f"calibration={calibration!r} needs out-of-bag scores, and with warm_start there are "
+            "some only for the rows, groups and labels of the last fit, if that was cross-fitted "
+            "and partial_fit has not followed. Use 'auto', or fit with warm_start=False."
         )
+    raise ValueError(
+        f"calibration={calibration!r} needs out-of-bag scores: fit with data in memory, the "
+        "default network for tables with two members or more, cross_fit=True, and two different "
+        "rows or groups of each class. Use 'auto', and wrap the classifier in "
+        "CalibratedClassifierCV."
+    )
 
 
 def learn_decision(

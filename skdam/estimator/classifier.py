@@ -168,9 +168,9 @@ class CompositionalAUCClassifier(
         Smallest increase of the ROC AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
         Whether ``fit`` continues from the weights of the last fit. The schedule of learning
-        rates starts again. Folds follow from the rows: with other rows than in the last fit, or
-        after :meth:`partial_fit`, members have seen rows of their folds, and scores out of bag are
-        too good.
+        rates starts again. Folds follow from the rows: with other rows, groups or labels than in
+        the last fit, or after :meth:`partial_fit`, members have seen rows of their folds. So then,
+        and in each warm start after that, there is no cross-fitting.
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
         they were passed, without their fitted state.
@@ -257,7 +257,8 @@ class CompositionalAUCClassifier(
                       makes 1200 batches           300 batches
     ================  ===========================  =================================
 
-    ``lr`` and ``max_epochs`` follow from the automatic batch size, whatever ``batch_size`` is.
+    ``lr`` and ``max_epochs`` follow from ``batch_size``, whether it is given or automatic, but not
+    from ``iterator_train__batch_size``: with that, they are those of the automatic one.
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,
     ``optimizer__averaging=0.98``. ``criterion__version="v1"`` or ``criterion__prior`` select the

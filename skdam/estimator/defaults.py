@@ -84,6 +84,7 @@ def recipe(
     variant: str,
     n_rows: int,
     example_shape: tuple[int, ...],
+    batch_size: int | None = None,
 ) -> dict[str, Any]:
     """Return the parameters of training that suit a network and the size of the data.
 
@@ -96,6 +97,9 @@ def recipe(
         Examples to train on.
     example_shape : tuple of int
         Shape of one example; a table has one axis.
+    batch_size : int or None, default=None
+        Examples in a batch, from which learning rate and epochs follow; None where it is to be
+        chosen, too.
 
     Returns
     -------
@@ -103,18 +107,22 @@ def recipe(
         By the names of the estimator's parameters.
     """
     if is_tabular(module):
-        batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
+        if batch_size is None:
+            batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
+        # a batch is no larger than the data
+        n_in_batch = min(batch_size, max(n_rows, 128))
         return {
             **_PERCEPTRON,
             **(_LOOKAHEAD if variant == "lookahead" else _ALTERNATING),
-            "lr": _LR_OF_128 * math.sqrt(batch_size / 128),
+            "lr": _LR_OF_128 * math.sqrt(n_in_batch / 128),
             "batch_size": batch_size,
             "max_epochs": max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches)),
         }
     is_table = len(example_shape) == 1
     largest = 1024 if is_table else _LARGEST_BATCH_OF_OTHER_DATA
-    batch_size = int(np.clip(n_rows // 128, 64, largest))
+    if batch_size is None:
+        batch_size = int(np.clip(n_rows // 128, 64, largest))
     n_batches = -(-n_rows // batch_size)
     n_epochs = max(_EPOCHS_OF_OTHER_DATA, -(-_BATCHES_OF_OTHER_DATA // n_batches))
     return {**_OTHER, "batch_size": batch_size, "max_epochs": n_epochs}

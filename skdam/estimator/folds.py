@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
@@ -61,6 +63,25 @@ def assign_folds(
     # from the other end, so that the folds have about as many rows
     fold_of_unit[negative] = n_folds - 1 - np.arange(len(negative)) % n_folds
     return fold_of_unit[unit_of_row]
+
+
+def fingerprint(X: np.ndarray, folds: np.ndarray) -> str:
+    """Return a digest of which rows there are, and in which folds.
+
+    It is the same for the same rows in another order or number. If it is that of an earlier
+    training, no member has seen a row of its fold.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features), float32
+    folds : ndarray of shape (n,), int64
+
+    Returns
+    -------
+    str
+    """
+    pairs = _mixed(_hashes(X.reshape(len(X), -1)) + folds.astype(np.uint64))
+    return hashlib.sha256(np.unique(pairs).tobytes()).hexdigest()
 
 
 def _hashes(X: np.ndarray) -> np.ndarray:

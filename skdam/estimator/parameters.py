@@ -267,7 +267,11 @@ def net_parameters(
     ValueError
         If the device is unknown or absent.
     """
-    chosen = recipe(module, parameters["variant"], n_rows, example_shape)
+    batch_size = None
+    # a loader of the user with batches of its own has them, whatever batch_size is
+    if not (_is_open(parameters, "batch_size") or "iterator_train__batch_size" in parameters):
+        batch_size = int(parameters["batch_size"])
+    chosen = recipe(module, parameters["variant"], n_rows, example_shape, batch_size)
     version, prior = (parameters.get(f"criterion__{name}") for name in ("version", "prior"))
     if version not in (None, "v2") or prior is not None:
         # the loss at the saddle point of a batch takes neither

@@ -18,7 +18,7 @@ from skdam.data.memory import InMemoryDataset
 from skdam.estimator.calibration import check_calibration
 from skdam.estimator.decision import Calibration, odds_of_class_weight
 from skdam.estimator.defaults import module_for
-from skdam.estimator.folds import assign_folds
+from skdam.estimator.folds import assign_folds, fingerprint
 from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, check_choice, validated
 from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import check_module_parameters, ensemble_size
@@ -30,8 +30,8 @@ from skdam.estimator.weights import present_rows, with_weights
 class ReadingMixin:
     """Read training data, data to score and validation data.
 
-    What ``fit`` learns of X and y is kept: ``_input_spec``, ``classes_``, ``n_features_in_`` and
-    ``feature_names_in_``.
+    What ``fit`` learns of X and y is kept: ``_input_spec``, ``classes_``, ``n_features_in_``,
+    ``feature_names_in_`` and ``_fingerprint``, that of the folds or None without them.
     """
 
     module: type[nn.Module] | nn.Module | None
@@ -44,6 +44,7 @@ class ReadingMixin:
     classes_: np.ndarray
     n_features_in_: int
     _input_spec: InputSpec
+    _fingerprint: str | None
     _rng: np.random.RandomState
     get_params: Any
 
@@ -61,7 +62,8 @@ class ReadingMixin:
         """Return the module and the dataset to train on, after all checks of X and y.
 
         With ``reset``, the spec of X and the classes are learnt; otherwise they have to match
-        those of the previous fit.
+        those of the previous fit. Then there are folds only if the members have been trained
+        without just these: other rows have other folds, rows of which a member has seen.
         """
         parameters = self.get_params(deep=False)
         X = as_array_like(as_dataset(X))
@@ -102,7 +104,14 @@ class ReadingMixin:
                 "groups are for the folds of cross-fitting: data in memory, the default network "
                 "for tables with two members or more, and cross_fit=True."
             )
-        check_calibration(self.calibration, folds is not None)
+        of_folds = None if folds is None else fingerprint(X, folds)
+        has_seen_folds = (
+            not reset and of_folds is not None and of_folds != getattr(self, "_fingerprint", None)
+        )
+        if has_seen_folds:
+            folds = of_folds = None
+        self._fingerprint = of_folds
+        check_calibration(self.calibration, folds is not None, has_seen_folds)
         odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
         return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
 

@@ -32,9 +32,8 @@ class KernelMachine(nn.Module):
     landmarks from it, so each row has scores out of bag. These tell how good a setting is: the
     settings, each divided by the standard deviation of its scores, are averaged with weights
     proportional to :math:`\exp(\mathrm{AUC} / 0.01)`, and so that the scores out of bag have
-    standard deviation 1. New rows get the mean over the folds. The
-    kernel is local and rough, like a forest of randomised trees [2]_; a multilayer perceptron is
-    smooth.
+    standard deviation 1. New rows get the mean over the folds. The kernel is local and rough, like
+    a forest of randomised trees [2]_; a multilayer perceptron is smooth.
 
     Parameters
     ----------
@@ -92,8 +91,8 @@ class KernelMachine(nn.Module):
         self.landmarks.zero_()[:n_used] = Z[landmarks]
         self.varies.copy_(Z.ne(Z[0]).any(0))
         shares = torch.ones(len(y), device=Z.device) if weights is None else weights
-        shares = _balanced(y, shares)
-        signs = torch.where(y == 1, 1.0, -1.0)
+        shares = _balanced(y, shares).to(Z)
+        signs = torch.where(y == 1, 1.0, -1.0).to(Z)
         of_folds = [torch.nonzero(folds == fold).squeeze(1) for fold in range(n_folds)]
         solutions, scores = [], []
         for kernel in self._kernels(Z):

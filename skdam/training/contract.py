@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from skdam.data.batches import scaled
@@ -52,6 +54,16 @@ def check_module(module: nn.Module, infer: Callable[[Tensor], Any], X: Tensor) -
             f"the vote of module {name} must return one score for each example, of shape "
             f"({n},) here; it returned {tuple(votes.shape)}."
         )
+    decide = getattr(module, "decision_function", None)
+    if inspect.ismethod(decide):
+        with torch.no_grad():
+            scores = decide(scaled(X.to(output.device)))
+        if not isinstance(scores, Tensor) or scores.shape != (n,):
+            got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ValueError(
+                f"decision_function of module {name} must return a Tensor of one score for each "
+                f"example, of shape ({n},) here; it returned {got}."
+            )
     if not output.requires_grad:
         raise ValueError(
             f"module {name} has nothing to train: its output depends on no parameter with "

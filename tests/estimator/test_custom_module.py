@@ -23,8 +23,10 @@ class Flat(nn.Module):
 
 def test_a_class_is_built_with_its_parameters_and_n_features(toy, make):
     clf = make(module=TabularMLP, module__hidden_layer_sizes=(7,)).fit(*toy)
-    assert clf.net_.module_.layers[2].weight.shape == (8, 7, 1)
-    assert len(clf.net_.module_.first.weight) == 4
+    module = clf.net_.module_
+    assert module.layers[2].weight.shape == (8, 7, 1)
+    # four numbers, each with a column for its gaps
+    assert module.linear.weight.shape == (8, 2 * 4, 7)
 
 
 def test_an_instance_is_copied_with_its_weights(toy, make):

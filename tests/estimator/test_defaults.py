@@ -92,6 +92,44 @@ def test_what_is_chosen_are_parameters_of_the_classifier(variant):
         check_parameters(clf.get_params(deep=False))
 
 
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "lr", "max_epochs"),
+    [
+        (10_000, 32, 5e-4, 8),
+        (10_000, 512, 2e-3, 60),  # 20 batches an epoch
+        (1_000, 128, 1e-3, 150),
+        (1_000, 5_000, 1e-3 * math.sqrt(1_000 / 128), 1_200),  # one batch of all rows
+        (50, 64, 1e-3 * math.sqrt(0.5), 1_200),
+        (50, 128, 1e-3, 1_200),
+    ],
+)
+def test_rate_and_epochs_follow_the_batch_size_given_by_the_user(
+    n_rows, batch_size, lr, max_epochs, variant
+):
+    def derived(**given):
+        parameters = CompositionalAUCClassifier(variant=variant, **given).get_params(deep=False)
+        return net_parameters(parameters, TabularMLP, (3,), n_rows)
+
+    mine = derived(batch_size=batch_size)
+    assert mine["lr"] == pytest.approx(lr)
+    assert (mine["batch_size"], mine["max_epochs"]) == (batch_size, max_epochs)
+    automatic = derived()
+    assert derived(batch_size=automatic["batch_size"]) == automatic
+    # a loader with batches of its own leaves them as they are
+    other = derived(batch_size=batch_size, iterator_train__batch_size=16)
+    assert [other[name] for name in ("lr", "max_epochs")] == [
+        automatic[name] for name in ("lr", "max_epochs")
+    ]
+
+
+def test_epochs_of_other_networks_follow_the_batch_size_given_by_the_user():
+    parameters = CompositionalAUCClassifier(batch_size=500).get_params(deep=False)
+    derived = net_parameters(parameters, ResNet20, (3, 8, 8), 5_000)
+    assert derived["max_epochs"] == 30  # 300 batches
+    assert derived["lr"] == 0.1
+
+
 def test_parameters_given_by_the_user_are_kept():
     given = {"batch_size": 7, "max_epochs": 5, "lr": 0.3, "optimizer__averaging": 0.5}
     given |= {"module__n_bins": 3, "module__n_landmarks": 9, "criterion__saddle": "running"}
@@ -120,17 +158,45 @@ def test_a_network_of_the_user_has_other_steps_than_the_default_one(toy, make):
     assert custom.fit(*toy).net_.criterion_.saddle == "running"
 
 
+def network(n_rows, n_features=3):
+    return network_size(TabularMLP, None, n_rows, n_features)
+
+
 def test_landmarks_are_no_more_than_the_rows():
-    assert network_size(TabularMLP, None, 40, 3)["n_landmarks"] == 40
-    assert network_size(TabularMLP, None, 10**6, 3)["n_landmarks"] == 512
+    assert network(40)["n_landmarks"] == 40
+    assert network(512)["n_landmarks"] == network(20_000)["n_landmarks"] == 512
 
 
-def test_few_rows_have_fewer_bins_and_many_columns_no_encoding():
-    assert "n_bins" not in network_size(TabularMLP, None, 2_500, 3)
-    usual = inspect.signature(TabularMLP).parameters["n_bins"].default
-    assert network_size(TabularMLP, None, 2_499, 3)["n_bins"] < usual
-    assert "encoding" not in network_size(TabularMLP, None, 500, 1_000)
-    assert network_size(TabularMLP, None, 500, 1_001)["encoding"] is None
+def test_there_is_no_kernel_machine_above_20_000_rows():
+    assert network(20_001)["n_landmarks"] == network(10**6)["n_landmarks"] == 0
+    assert TabularMLP(3, **network(20_001)).kernel_machine is None
+    assert TabularMLP(3, **network(20_000)).kernel_machine is not None
+
+
+def test_very_few_rows_and_many_columns_have_no_encoding():
+    for n_rows, n_features in ((999, 3), (4, 1), (10**6, 1_001), (1_000, 10_000)):
+        chosen = network(n_rows, n_features)
+        assert chosen["encoding"] is None
+        assert TabularMLP(n_features, (), **chosen).encoded is None
+    for n_rows, n_features in ((1_000, 3), (1_000, 1_000), (10**6, 1_000)):
+        assert "encoding" not in network(n_rows, n_features)
+
+
+def test_few_rows_have_8_bins():
+    assert network(1_000)["n_bins"] == network(2_499)["n_bins"] == 8
+    assert "n_bins" not in network(2_500)
+    assert inspect.signature(TabularMLP).parameters["n_bins"].default > 8
+
+
+def test_the_rules_reach_the_network_that_is_trained(toy, make):
+    X, y = toy
+    many = np.tile(X, (5, 1)), np.tile(y, 5)
+    small, large = (make(max_epochs=1).fit(*data).net_.module_ for data in (toy, many))
+    assert small.encoded is None
+    assert large.encoded.vectors[0].shape[1] == 9  # 8 bins
+    given = {"module__encoding": "piecewise-linear", "module__n_bins": 3}
+    encoded = make(max_epochs=1, **given).fit(*toy).net_.module_.encoded
+    assert encoded.vectors[0].shape[1] == 4
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skdam.estimator.folds import assign_folds
+from skdam.estimator.folds import assign_folds, fingerprint
 
 F = 5
 
@@ -152,3 +152,24 @@ def test_groups_of_mixed_classes_are_spread_evenly(seed):
     for label in (0, 1):
         _, first = np.unique(groups[y == label], return_index=True)
         assert np.ptp(counts(folds[y == label], first)) <= 1
+
+
+def test_the_fingerprint_is_that_of_the_rows_and_their_folds(data):
+    X, y = data
+    folds = assign_folds(X, y, F)
+    expected = fingerprint(X, folds)
+    assert isinstance(expected, str)
+    order = np.random.default_rng(1).permutation(len(X))
+    assert fingerprint(X[order], folds[order]) == expected
+    assert fingerprint(np.tile(X, (2, 1)), np.tile(folds, 2)) == expected
+    X[0, 0] = 0.0
+    with_zero = fingerprint(X, folds)
+    X[0, 0] = -0.0
+    assert fingerprint(X, folds) == with_zero != expected
+    changed = X.copy()
+    changed[7, 3] = np.nan
+    moved = folds.copy()
+    moved[7] = (moved[7] + 1) % F
+    expected = with_zero
+    others = [(X[1:], folds[1:]), (changed, folds), (X, moved), (X[:, ::-1], folds)]
+    assert len({expected, *(fingerprint(*other) for other in others)}) == 5

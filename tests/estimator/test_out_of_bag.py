@@ -179,7 +179,8 @@ def test_duplicates_do_not_tell_of_each_other(make):
     """Labels are noise: only who has seen the twin of a row can know its label."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 5)).astype(np.float32), rng.permutation(np.arange(300) % 4 == 0)
-    clf = make(max_epochs=60, lr=5e-3, early_stopping=False)
+    encoding = {"module__encoding": "piecewise-linear"}  # with it a perceptron learns noise
+    clf = make(max_epochs=60, lr=5e-3, early_stopping=False, **encoding)
     clf.fit(np.tile(X, (3, 1)), np.tile(y, 3))
     assert clf.score(X, y) > 0.75
     assert abs(clf.oob_score_ - 0.5) < 0.12
@@ -483,6 +484,100 @@ def test_a_warm_start_continues_with_the_same_folds(toy, make):
     assert not np.array_equal(first, clf.oob_decision_function_)
 
 
+def through_pickle(clf):
+    return pickle.loads(pickle.dumps(clf))
+
+
+def with_labels_swapped(X, y):
+    """Give a row of each class the label of the other: both are now among other rows."""
+    y = y.copy()
+    y[[np.flatnonzero(y == 1)[0], np.flatnonzero(y == 0)[0]]] = [0, 1]
+    return X, y
+
+
+OTHER_ROWS = {
+    "fewer": lambda X, y: (X[:-1], y[:-1]),
+    "more": lambda X, y: (np.r_[X, X[:9] + 1], np.r_[y, y[:9]]),
+    "others": lambda X, y: (X + 1, y),
+    "labels": with_labels_swapped,
+}
+
+
+@pytest.mark.parametrize("case", OTHER_ROWS)
+def test_a_warm_start_on_other_rows_is_not_cross_fitted(toy, make, case):
+    clf = make(warm_start=True).fit(*toy)
+    X, y = OTHER_ROWS[case](*toy)
+    clf.fit(X, y)
+    assert clf.n_iter_ == 6
+    assert not has_out_of_bag(clf)
+    assert not hasattr(clf, "best_score_")
+    assert np.isnan(clf.history_["oob_roc_auc"][3:]).all()
+    assert np.isfinite(clf.predict_proba(X)).all()
+    # nor is one after that: members have seen all rows
+    assert not has_out_of_bag(clf.fit(X, y))
+    assert not has_out_of_bag(clf.fit(*toy))
+    assert has_out_of_bag(clf.set_params(warm_start=False).fit(X, y))
+    assert has_out_of_bag(clf.set_params(warm_start=True).fit(X, y))
+
+
+@pytest.mark.parametrize("through", [copy.deepcopy, through_pickle], ids=["copy", "pickle"])
+def test_a_warm_start_on_the_same_rows_in_another_order_is_cross_fitted(toy, make, through):
+    X, y = toy
+    clf = through(make(warm_start=True).fit(X, y))
+    order = np.random.default_rng(0).permutation(200)
+    clf.fit(X[order], y[order])
+    assert has_out_of_bag(clf)
+    assert has_out_of_bag(clf.fit(np.tile(X, (2, 1)), np.tile(y, 2)))
+
+
+@pytest.mark.parametrize("is_cross_fitted", [False, True])
+def test_a_warm_start_after_training_without_folds_is_not_cross_fitted(toy, make, is_cross_fitted):
+    clf = make(warm_start=True, cross_fit=is_cross_fitted).fit(*toy)
+    if is_cross_fitted:
+        clf.partial_fit(*toy)
+    clf.set_params(cross_fit=True)
+    assert not has_out_of_bag(clf.fit(*toy))
+    assert not has_out_of_bag(make(warm_start=True).partial_fit(*toy).fit(*toy))
+
+
+def test_a_warm_start_with_other_groups_is_not_cross_fitted(toy, make):
+    groups = np.arange(200) // 4
+    clf = make(warm_start=True).fit(*toy, groups=groups)
+    assert has_out_of_bag(clf.fit(*toy, groups=groups))
+    assert not has_out_of_bag(clf.fit(*toy, groups=groups[::-1] // 2))
+
+
+def test_the_folds_of_a_warm_start_with_validation_are_honest(toy, make):
+    """What is set aside has a fold too, so that it may be another part in each fit."""
+    random_state = np.random.RandomState(0)
+    clf = make(warm_start=True, early_stopping=True, random_state=random_state).fit(*toy)
+    assert has_out_of_bag(clf.fit(*toy))
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize("case", [*OTHER_ROWS, "partial_fit"])
+def test_calibration_of_a_warm_start_on_other_rows_is_refused_before_training(
+    toy, make, calibration, case
+):
+    clf = make(warm_start=True).fit(*toy)
+    data = OTHER_ROWS[case](*toy) if case in OTHER_ROWS else toy
+    if case == "partial_fit":
+        clf.partial_fit(*toy)
+    clf.set_params(calibration=calibration)
+    before = vars(clf).copy()
+    with pytest.raises(ValueError, match=f"{calibration}.*with warm_start there are some only"):
+        clf.fit(*data)
+    assert vars(clf) == before
+    assert clf.set_params(calibration="auto").fit(*data).n_iter_ == len(clf.history_["lr"])
+
+
+def test_a_warm_start_that_fails_leaves_the_folds_as_they_were(toy, make):
+    clf = make(warm_start=True).fit(*toy)
+    with pytest.raises(DivergenceError):
+        clf.set_params(lr=1e30).fit(toy[0] + 1, toy[1])
+    assert has_out_of_bag(clf.set_params(lr="auto").fit(*toy))
+
+
 def through_joblib(clf):
     buffer = io.BytesIO()
     joblib.dump(clf, buffer)
@@ -566,9 +661,14 @@ def test_scores_out_of_bag_that_overflow_are_an_error(toy, make):
 
 
 def test_verbose_does_not_change_the_model(toy, make, capsys):
-    scores = []
+    models = []
     for verbose in (0, 1, 2):
-        clf = make(verbose=verbose).fit(*toy)
-        scores.append(clf.oob_decision_function_)
-        np.testing.assert_array_equal(clf.oob_decision_function_, scores[0])
-        assert ("oob_roc_auc" in capsys.readouterr().out) == bool(verbose)
+        clf = make(verbose=verbose, max_epochs=40).fit(*toy)
+        models.append(clf)
+        np.testing.assert_array_equal(clf.oob_decision_function_, models[0].oob_decision_function_)
+        assert clf.history_.keys() == models[0].history_.keys()
+        assert clf.best_score_ == models[0].best_score_
+        lines = capsys.readouterr().out.splitlines()
+        kept = [line for line in lines if line.startswith("Kept the weights of epoch ")]
+        assert len(kept) == bool(verbose) == any("oob_roc_auc" in line for line in lines)
+        assert all(f"oob_roc_auc {clf.best_score_:.4f} (mean of the last 3" in it for it in kept)

@@ -115,6 +115,7 @@ def test_the_data_is_not_saved_with_the_model(toy, make):
     many = np.tile(X, (100, 1)), np.tile(y, 100)
     # of the data, the landmarks and the out-of-bag scores are saved
     sizes = {"module__n_landmarks": 20, "module__n_bins": 16}
+    sizes["module__encoding"] = "piecewise-linear"
     for parameters in ({"early_stopping": True}, {}):
         small, large = (make(**parameters, **sizes).fit(*data) for data in (toy, many))
         small, large = (

@@ -63,12 +63,19 @@ def vectors_of(layer, column):
 
 
 def embedded_number(x, values, vectors, n_nodes):
+    """The embedding of a number by each member, whose vectors are (n_members, n_embedding)."""
     values = sorted(v for v in values if not np.isnan(v))
     nodes = sorted(set(values))
     if len(nodes) > n_nodes:
         last = len(values) - 1
         nodes = sorted({values[round(last * k / (N_QUANTILES - 1))] for k in range(N_QUANTILES)})
-        vectors = [sum(vectors[: k + 1]) for k in range(len(vectors))]  # of increments
+        holds_increments = [True, True, True]
+    else:
+        # members differ in how they take a number of many values
+        holds_increments = [len(nodes) > N_QUANTILES and m % 2 == 0 for m in range(3)]
+    sums = [sum(vectors[: k + 1]) for k in range(len(vectors))]
+    is_sum = torch.tensor(holds_increments).unsqueeze(1)
+    vectors = [torch.where(is_sum, *both) for both in zip(sums, vectors, strict=True)]
     if not nodes or x <= nodes[0]:
         return vectors[0]
     if x >= nodes[-1]:
@@ -89,7 +96,7 @@ def naive(layer, trained, X):
     """The formula of the layer, one row and one column at a time."""
     rows = []
     for row in X.tolist():
-        units = layer.bias.view(layer.weight.shape[1], -1)
+        units = torch.zeros(layer.weight[0, :, 0].shape, dtype=torch.float64)
         for column, x in enumerate(row):
             embed = embedded_category if N_CATEGORIES[column] else embedded_number
             vectors = list(vectors_of(layer, column))
@@ -118,8 +125,9 @@ def test_gradients_are_those_of_the_naive_sum(table, others, seeded):
 
 
 def test_gradients_are_finite_differences(seeded):
-    X = torch.tensor([[0.3, 1.0], [GAP, 0.0], [2.5, GAP], [1.0, 1.0]], dtype=torch.float64)
-    layer = ColumnLayer((3, 3), (0, 2), 3, 2, 2, 2).double()
+    rows = [[0.3, 1.0, 0.0], [GAP, 0.0, 1.0], [2.5, GAP, 2.0], [1.0, 1.0, 3.0]]
+    X = torch.tensor(rows, dtype=torch.float64)
+    layer = ColumnLayer((3, 3, 4), (0, 2, 0), 3, 2, 2, 2).double()
     layer.fit_statistics(X)
     names = [name for name, _ in layer.named_parameters()]
 
@@ -135,8 +143,7 @@ def test_members_alone_have_the_units_that_they_have_together(table, others, see
     layer = layer_of(table)
     units, nodes = layer(others), layer.table()
     for member in range(3):
-        part = layer.part_of_member(nodes, member)
-        torch.testing.assert_close(layer.of_member(others, member, part), units[member])
+        torch.testing.assert_close(layer.of_member(others, member, nodes), units[member])
 
 
 def test_the_nodes_are_part_of_the_state_dict(table, others, seeded):
@@ -213,6 +220,32 @@ def test_values_beyond_the_nodes_are_those_of_the_outer_nodes(table, seeded):
     torch.testing.assert_close(layer(far), layer(edges))
 
 
+def test_numbers_of_many_values_are_increments_in_even_members_and_vectors_in_odd_ones(seeded):
+    """Moving one vector moves all values from there on, or that value alone."""
+    X = torch.arange(20.0, dtype=torch.float64).unsqueeze(1)
+    layer = ColumnLayer((20,), (0,), 5, 4, 2, 3).double()
+    layer.fit_statistics(X)
+    before = layer(X)
+    with torch.no_grad():
+        layer.vectors[0][0, 7] += 1
+    moved = ((layer(X) - before).abs() > 1e-9).all(2)
+    from_there_on, alone = (X >= 7).squeeze(1), (X == 7).squeeze(1)
+    for member in range(4):
+        assert torch.equal(moved[member], alone if member % 2 else from_there_on)
+
+
+@pytest.mark.parametrize(("n_values", "n_nodes"), [(5, 20), (5, 5), (2, 20)])
+def test_numbers_of_few_values_are_vectors_in_all_members(n_values, n_nodes, seeded):
+    X = (torch.arange(40, dtype=torch.float64) % n_values).unsqueeze(1)
+    layer = ColumnLayer((n_nodes,), (0,), 5, 4, 2, 3).double()
+    layer.fit_statistics(X)
+    before = layer(X)
+    with torch.no_grad():
+        layer.vectors[0][0, 0] += 1
+    moved = ((layer(X) - before).abs() > 1e-9).all(2)
+    assert torch.equal(moved, (X == 0).squeeze(1).expand(4, -1))
+
+
 @pytest.mark.parametrize("n_quantiles", [5, 33])
 def test_the_ends_of_an_ordered_column_differ_as_much_however_many_nodes_there_are(
     n_quantiles, seeded
@@ -225,6 +258,18 @@ def test_the_ends_of_an_ordered_column_differ_as_much_however_many_nodes_there_a
         layer.weight.fill_(1)
         first, last = layer(X[[0, -1]]).unbind(1)
     assert (last - first).var() == pytest.approx(1, rel=0.3)
+
+
+def test_the_ends_of_a_number_of_many_values_differ_as_much_in_members_of_both_kinds(seeded):
+    X = torch.linspace(0, 1, 30).unsqueeze(1)
+    layer = ColumnLayer((30,), (0,), 5, 4000, 1, 1)
+    layer.fit_statistics(X)
+    with torch.no_grad():
+        layer.weight.fill_(1)
+        first, last = layer(X[[0, -1]]).unbind(1)
+    difference = last - first
+    assert difference[::2].var() == pytest.approx(1, rel=0.3)  # a sum of increments
+    assert difference[1::2].var() == pytest.approx(2 / 3, rel=0.3)  # two uniform vectors
 
 
 def test_nodes_too_close_for_a_finite_slope_give_finite_units(seeded):
@@ -240,7 +285,7 @@ def test_the_functions_of_a_column_span_as_many_dimensions_as_its_embedding(n_em
     X = torch.linspace(-1, 1, 200, dtype=torch.float64).unsqueeze(1)
     layer = ColumnLayer((17,), (0,), 17, 1, 10, n_embedding).double()
     layer.fit_statistics(X)
-    assert torch.linalg.matrix_rank(layer(X)[0] - layer.bias) == n_embedding
+    assert torch.linalg.matrix_rank(layer(X)[0]) == n_embedding
 
 
 def test_columns_without_categories_and_without_numbers(seeded):

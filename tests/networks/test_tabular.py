@@ -125,6 +125,46 @@ def test_members_are_independent(table, encoding):
         assert reached.sum(0).max() == 1
 
 
+@pytest.mark.parametrize("n_members", [1, N_FOLDS])
+def test_the_encoding_adds_to_what_is_linear_in_the_standardised_columns(table, n_members):
+    X, _ = table
+    module = fitted(table, n_members=n_members, hidden_layer_sizes=())
+    Z = module.columns(X)
+    linear = torch.einsum("nd,mdh->mnh", Z, module.linear.weight) + module.linear.bias
+    expected = (linear + module.encoded(X)).squeeze(2).T
+    torch.testing.assert_close(module(X).reshape(len(X), -1), expected, rtol=1e-4, atol=1e-5)
+    # each alone
+    with torch.no_grad():
+        module.encoded.weight.zero_()
+    plain = fitted(table, n_members=n_members, hidden_layer_sizes=(), encoding=None)
+    plain.load_state_dict(module.state_dict(), strict=False)
+    torch.testing.assert_close(module(X), plain(X))
+    fresh = fitted(table, n_members=n_members, hidden_layer_sizes=())
+    with torch.no_grad():
+        fresh.linear.weight.zero_()
+        fresh.linear.bias.zero_()
+    encoded = fresh.encoded(X).squeeze(2).T
+    torch.testing.assert_close(fresh(X).reshape(len(X), -1), encoded, rtol=1e-4, atol=1e-5)
+
+
+def test_training_starts_from_what_is_linear_in_the_standardised_columns(table):
+    """The encoding adds a small part of the variance at first."""
+    X, _ = table
+    module = fitted(table, n_members=50)
+    linear = module.linear(module.columns(X).expand(50, -1, -1)).var(1).mean()
+    assert 0 < module.encoded(X).var(1).mean() < 0.1 * linear
+
+
+def test_perceptrons_and_kernel_machine_see_the_same_standardised_columns(table):
+    X, y = table
+    module = fitted(table, encoding=None)
+    module.shares.copy_(torch.tensor([1.0, 1.0]))
+    far, clipped = X.clone(), X.clone()
+    far[:, 0], clipped[:, 0] = 1e6, 1e3  # both are clipped
+    torch.testing.assert_close(module(far), module(clipped))
+    torch.testing.assert_close(module.decision_function(far), module.decision_function(clipped))
+
+
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (8,), (6, 5)])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_logit_out_of_bag_is_that_of_the_member_without_the_row(
@@ -137,10 +177,20 @@ def test_the_logit_out_of_bag_is_that_of_the_member_without_the_row(
     torch.testing.assert_close(module.out_of_bag_logits(X, y.folds), of_member, rtol=0, atol=1e-5)
     logits, scores = module.out_of_bag(X, y.folds)
     torch.testing.assert_close(logits, of_member, rtol=0, atol=1e-5)
-    standard = module.standard(X)
+    standard = module.columns(X)
     torch.testing.assert_close(
         scores, module.kernel_machine.out_of_bag(standard, y.folds), rtol=1e-4, atol=1e-4
     )
+
+
+def test_the_logit_out_of_bag_of_a_number_of_many_values_is_that_of_the_member(seeded):
+    """Members of both kinds: with increments, and with a vector for each value."""
+    X = torch.stack([torch.arange(300.0) % 40, torch.randn(300)], 1)
+    folds = torch.arange(300) % 4
+    y = Targets.of((torch.arange(300) % 7 == 0).float(), None, folds, 4)
+    module = fitted((X, y), n_members=4, n_bins=4, n_values=(40, 0), n_categories=None)
+    of_member = module(X).gather(1, folds.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(module.out_of_bag_logits(X, folds), of_member, rtol=0, atol=1e-5)
 
 
 def test_without_folds_the_mean_of_the_perceptrons_decides(table):
@@ -165,7 +215,7 @@ def test_the_joint_score_is_the_sum_of_both_parts_by_their_shares(table):
     X, y = table
     module = fitted(table)
     module.shares.copy_(torch.tensor([0.25, 3.0]))
-    kernel_scores = module.kernel_machine(module.standard(X))
+    kernel_scores = module.kernel_machine(module.columns(X))
     expected = 0.25 * module(X).mean(1) + 3 * kernel_scores
     torch.testing.assert_close(module.decision_function(X), expected)
     logits, scores = module.out_of_bag(X, y.folds)
@@ -187,7 +237,7 @@ def test_the_kernel_machine_is_solved_with_the_weights_of_the_examples(table):
     X, y = table
     weights = 1 + torch.arange(300.0) % 4
     module = fitted((X, Targets.of(y.as_subclass(torch.Tensor), weights, y.folds, N_FOLDS)))
-    Z = module.standard(X)
+    Z = module.columns(X)
     machine = KernelMachine(Z.shape[1], 300, N_FOLDS)
     machine.fit(Z, y.as_subclass(torch.Tensor), y.folds, torch.arange(300), weights)
     torch.testing.assert_close(module.kernel_machine(Z), machine(Z), rtol=1e-4, atol=1e-4)
@@ -208,7 +258,7 @@ def test_landmarks_are_drawn_by_weight(table):
     weights = torch.where(torch.arange(300) % 2 == 0, 1e6, 1.0)
     targets = Targets.of(y.as_subclass(torch.Tensor), weights, y.folds, N_FOLDS)
     module = fitted((X, targets), n_landmarks=20)
-    rows = {tuple(row) for row in module.standard(X[::2]).tolist()}
+    rows = {tuple(row) for row in module.columns(X[::2]).tolist()}
     landmarks = [tuple(row) for row in module.kernel_machine.landmarks.tolist()]
     assert len(set(landmarks)) == 20
     assert set(landmarks) <= rows
@@ -342,7 +392,8 @@ def test_rows_out_of_many_are_enough_for_the_statistics(monkeypatch, table):
     assert module.kernel_machine.is_fitted
     statistics = TabularMLP(3, n_members=1, n_categories=(0, 0, 3))
     statistics.fit_statistics(X[::3], Targets.of(y[::3], weights[::3]))
-    assert torch.equal(statistics.first.nodes.nodes, module.first.nodes.nodes)
+    assert torch.equal(statistics.encoded.nodes.nodes, module.encoded.nodes.nodes)
+    assert torch.equal(statistics.columns(X), module.columns(X))
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,66 @@ def test_columns_of_a_module_without_members_are_refused(toy):
     net = CompositionalAUCNet(Members, module__n_returned=2, verbose=0)
     with pytest.raises(ValueError, match=r"n_members=3 members, of shape \(n, 3\).*\(2, 2\)"):
         net.fit(*toy)
+
+
+class Deciding(Members):
+    """Members with a decision of their own, as of what is joined after training."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def decision_function(self, X):
+        logits = self(X)
+        return {
+            "columns": logits,
+            "column": logits[:, :1],
+            "scalar": logits.sum(),
+            "array": logits[:, 0].detach().numpy(),
+            "scores": logits[:, 0],
+        }[self.kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "got"),
+    [
+        ("columns", r"\(2, 3\)"),
+        ("column", r"\(2, 1\)"),
+        ("scalar", r"\(\)"),
+        ("array", "ndarray"),
+    ],
+)
+def test_the_shape_of_the_decision_is_checked_before_training(toy, kind, got):
+    net = CompositionalAUCNet(Deciding, module__kind=kind, verbose=0)
+    with pytest.raises(ValueError, match=rf"decision_function of module Deciding must .* {got}\."):
+        net.fit(*toy)
+    assert len(net.history) == 0
+
+
+def test_a_decision_of_one_score_for_each_example_is_taken(toy):
+    net = CompositionalAUCNet(Deciding, module__kind="scores", verbose=0, max_epochs=1).fit(*toy)
+    assert net.decision_function(toy[0]).shape == (200,)
+
+
+def test_the_decision_of_bytes_is_checked_with_numbers(few_digits):
+    class OfNumbers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 1)
+
+        def forward(self, X):
+            return self.linear(X.flatten(1))
+
+        def decision_function(self, X):
+            return self(X).squeeze(1)
+
+    X, y = few_digits
+    net = CompositionalAUCNet(OfNumbers, verbose=0, max_epochs=1).fit(X, y)
+    assert net.decision_function(X).shape == (len(y),)
+
+
+def test_a_decision_function_that_is_no_method_is_not_called(toy):
+    class Data(Members):
+        decision_function = None
+
+    assert CompositionalAUCNet(Data, verbose=0, max_epochs=1).fit(*toy).history
