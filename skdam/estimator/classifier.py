@@ -714,9 +714,8 @@ class CompositionalAUCClassifier(
         """
         parameters = self.get_params(deep=False) | changes
         callbacks = list(self.callbacks or ())
-        callbacks += stop_callbacks(
-            train, valid, self.early_stopping, self.n_iter_no_change, self.tol
-        )
+        stops = stop_callbacks(train, valid, self.early_stopping, self.n_iter_no_change, self.tol)
+        callbacks += stops
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
@@ -731,7 +730,13 @@ class CompositionalAUCClassifier(
             train_split=None if valid is None else predefined_split(valid),
             random_state=int(self._rng.randint(_SEED_BOUND)),
             **net_parameters(
-                parameters, module, spec.shape, len(train), spec.table.n_categories, sizes
+                parameters,
+                module,
+                spec.shape,
+                len(train),
+                spec.table.n_categories,
+                sizes,
+                stops="early_stopping" in dict(stops),
             ),
         )
 

@@ -37,7 +37,8 @@ _SIZES = ("n_landmarks", "encoding", "n_bins", "n_values")
 
 _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
-_LEAST_BATCHES = 1200
+_MOST_BATCHES = 1200
+_BATCHES_WITHOUT_STOP = 400
 _LEAST_EPOCHS = 8
 _FEW_ROWS = 2_500
 _VERY_FEW_ROWS = 1_000
@@ -85,6 +86,8 @@ def recipe(
     n_rows: int,
     example_shape: tuple[int, ...],
     batch_size: int | None = None,
+    *,
+    stops: bool = True,
 ) -> dict[str, Any]:
     """Return the parameters of training that suit a network and the size of the data.
 
@@ -100,6 +103,9 @@ def recipe(
     batch_size : int or None, default=None
         Examples in a batch, from which learning rate and epochs follow; None where it is to be
         chosen, too.
+    stops : bool, default=True
+        Whether training may stop early. Otherwise the network for tables trains for a third of the
+        batches, as then they are no upper bound.
 
     Returns
     -------
@@ -110,6 +116,7 @@ def recipe(
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
+        least = _MOST_BATCHES if stops else _BATCHES_WITHOUT_STOP
         # a batch is no larger than the data
         n_in_batch = min(batch_size, max(n_rows, 128))
         return {
@@ -117,7 +124,7 @@ def recipe(
             **(_LOOKAHEAD if variant == "lookahead" else _ALTERNATING),
             "lr": _LR_OF_128 * math.sqrt(n_in_batch / 128),
             "batch_size": batch_size,
-            "max_epochs": max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches)),
+            "max_epochs": max(_LEAST_EPOCHS, -(-least // n_batches)),
         }
     is_table = len(example_shape) == 1
     largest = 1024 if is_table else _LARGEST_BATCH_OF_OTHER_DATA

@@ -240,6 +240,8 @@ def net_parameters(
     n_rows: int,
     n_categories: tuple[int, ...] | None = None,
     sizes: Mapping[str, Any] | None = None,
+    *,
+    stops: bool = True,
 ) -> dict[str, Any]:
     """Return the keyword parameters of the net, those of its parts with their prefix.
 
@@ -256,6 +258,8 @@ def net_parameters(
         Of each column of a table, 0 for numbers; None if all are numbers.
     sizes : mapping or None, default=None
         Parameters of the module that follow from the data.
+    stops : bool, default=True
+        Whether training may stop early.
 
     Returns
     -------
@@ -271,7 +275,7 @@ def net_parameters(
     # a loader of the user with batches of its own has them, whatever batch_size is
     if not (_is_open(parameters, "batch_size") or "iterator_train__batch_size" in parameters):
         batch_size = int(parameters["batch_size"])
-    chosen = recipe(module, parameters["variant"], n_rows, example_shape, batch_size)
+    chosen = recipe(module, parameters["variant"], n_rows, example_shape, batch_size, stops=stops)
     version, prior = (parameters.get(f"criterion__{name}") for name in ("version", "prior"))
     if version not in (None, "v2") or prior is not None:
         # the loss at the saddle point of a batch takes neither
