@@ -39,6 +39,8 @@ _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
 _MOST_BATCHES = 1200
 _BATCHES_WITHOUT_STOP = 400
+# a step takes as long as there are columns
+_LEAST_BATCHES_OF_MANY_COLUMNS = 300
 _LEAST_EPOCHS = 8
 _FEW_ROWS = 2_500
 _VERY_FEW_ROWS = 1_000
@@ -116,7 +118,9 @@ def recipe(
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
-        least = _MOST_BATCHES if stops else _BATCHES_WITHOUT_STOP
+        most = _MOST_BATCHES if stops else _BATCHES_WITHOUT_STOP
+        share = _MANY_COLUMNS / max(example_shape[0], _MANY_COLUMNS)
+        least = max(int(most * share), _LEAST_BATCHES_OF_MANY_COLUMNS)
         # a batch is no larger than the data
         n_in_batch = min(batch_size, max(n_rows, 128))
         return {
