@@ -45,6 +45,18 @@ def test_every_strategy_ranks_tumours(parts, strategy, variant):
     assert held_out_auc(make(strategy=strategy, variant=variant), parts) > 0.95
 
 
+def test_a_table_of_many_more_columns_than_rows_is_ranked():
+    """As of gene expressions: a hundredth of the columns tell of the class."""
+    rng = np.random.default_rng(0)
+    y = np.arange(360) % 3 == 0
+    X = rng.normal(size=(360, 3000))
+    X[y, :30] += 1
+    clf = CompositionalAUCClassifier(random_state=0).fit(X[:60], y[:60])
+    assert roc_auc_score(y[60:], clf.decision_function(X[60:])) > 0.8
+    assert clf.oob_score_ > 0.7
+    assert clf.net_.module_.encoded is None
+
+
 def test_a_parallel_grid_search_of_a_pipeline_scores_as_a_serial_one(parts):
     pipeline = Pipeline([("scale", StandardScaler()), ("clf", make())])
     grid = {"clf__lr": [0.03, 0.1], "clf__module__hidden_layer_sizes": [(16,), (32, 16)]}

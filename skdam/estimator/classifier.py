@@ -258,7 +258,10 @@ class CompositionalAUCClassifier(
     ================  ===========================  =================================
 
     ``lr`` and ``max_epochs`` follow from ``batch_size``, whether it is given or automatic, but not
-    from ``iterator_train__batch_size``: with that, they are those of the automatic one.
+    from ``iterator_train__batch_size``: with that, they are those of the automatic one. Above 1,000
+    columns, where a step takes long, the 1200 batches are 1,200,000 divided by the number of
+    columns, and 300 at least.
+
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,
     ``optimizer__averaging=0.98``. ``criterion__version="v1"`` or ``criterion__prior`` select the

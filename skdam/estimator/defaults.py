@@ -38,6 +38,8 @@ _SIZES = ("n_landmarks", "encoding", "n_bins", "n_values")
 _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
 _LEAST_BATCHES = 1200
+# a step takes as long as there are columns
+_LEAST_BATCHES_OF_MANY_COLUMNS = 300
 _LEAST_EPOCHS = 8
 _FEW_ROWS = 2_500
 _VERY_FEW_ROWS = 1_000
@@ -109,6 +111,8 @@ def recipe(
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
+        least = _LEAST_BATCHES * _MANY_COLUMNS // max(example_shape[0], _MANY_COLUMNS)
+        least = max(least, _LEAST_BATCHES_OF_MANY_COLUMNS)
         # a batch is no larger than the data
         n_in_batch = min(batch_size, max(n_rows, 128))
         return {
@@ -116,7 +120,7 @@ def recipe(
             **(_LOOKAHEAD if variant == "lookahead" else _ALTERNATING),
             "lr": _LR_OF_128 * math.sqrt(n_in_batch / 128),
             "batch_size": batch_size,
-            "max_epochs": max(_LEAST_EPOCHS, -(-_LEAST_BATCHES // n_batches)),
+            "max_epochs": max(_LEAST_EPOCHS, -(-least // n_batches)),
         }
     is_table = len(example_shape) == 1
     largest = 1024 if is_table else _LARGEST_BATCH_OF_OTHER_DATA

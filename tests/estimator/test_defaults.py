@@ -51,15 +51,20 @@ SIZES = [4, 50, 200, 3_000, 12_800, 100_000, 10**6, 10**8]
 
 
 @pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+@pytest.mark.parametrize(
+    ("n_features", "least"), [(3, 1200), (1_000, 1200), (2_000, 600), (20_000, 300)]
+)
 @pytest.mark.parametrize("n_rows", SIZES)
-def test_training_of_the_default_network_has_8_epochs_and_1200_batches_at_least(n_rows, variant):
-    chosen = recipe(TabularMLP, variant, n_rows, (3,))
+def test_training_of_the_default_network_has_8_epochs_and_300_to_1200_batches_at_least(
+    n_rows, n_features, least, variant
+):
+    chosen = recipe(TabularMLP, variant, n_rows, (n_features,))
     assert 128 <= chosen["batch_size"] <= 1024
     n_batches = math.ceil(n_rows / chosen["batch_size"])
     assert chosen["max_epochs"] >= 8
-    assert chosen["max_epochs"] * n_batches >= 1200
+    assert chosen["max_epochs"] * n_batches >= least
     # and no more epochs than that takes
-    assert chosen["max_epochs"] == 8 or (chosen["max_epochs"] - 1) * n_batches < 1200
+    assert chosen["max_epochs"] == 8 or (chosen["max_epochs"] - 1) * n_batches < least
     assert chosen["lr"] == pytest.approx(0.001 * math.sqrt(chosen["batch_size"] / 128))
 
 
