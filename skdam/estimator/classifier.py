@@ -201,7 +201,8 @@ class CompositionalAUCClassifier(
         gives the same model, bit for bit, on the same CPU with the same number of threads.
         None draws a fresh seed.
     verbose : int, default=0
-        1 prints a line for each epoch; 2 also shows a progress bar of batches.
+        1 prints a line for each epoch and, at the end, which weights early stopping keeps; 2 also
+        shows a progress bar of batches. It does not change the model.
     **prefixed
         Parameters of the parts, as in skorch: ``module__``, ``criterion__``
         (:class:`~skdam.CompositionalAUCLoss`), ``optimizer__`` (:class:`~skdam.PDSCA`),
