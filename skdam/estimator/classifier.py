@@ -259,8 +259,9 @@ class CompositionalAUCClassifier(
     ================  ===========================  =================================
 
     ``lr`` and ``max_epochs`` follow from ``batch_size``, whether it is given or automatic, but not
-    from ``iterator_train__batch_size``: with that, they are those of the automatic one. Above 1,000
-    columns, where a step takes long, the 1200 batches are 1,200,000 divided by the number of
+    from ``iterator_train__batch_size``: with that, they are those of the automatic one. The 1200
+    batches are an upper bound: where nothing stops training early, they are 400. Above 1,000
+    columns, where a step takes long, they are as many times fewer as there are thousands of
     columns, and 300 at least.
 
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,

@@ -82,6 +82,16 @@ def test_training_of_others_has_20_epochs_and_300_batches_at_least(n_rows, modul
     assert chosen["max_epochs"] == 20 or (chosen["max_epochs"] - 1) * n_batches < 300
 
 
+@pytest.mark.parametrize("n_rows", SIZES)
+def test_training_of_tables_that_cannot_stop_early_is_shorter(n_rows):
+    stopping = recipe(TabularMLP, "alternating", n_rows, (3,))
+    chosen = recipe(TabularMLP, "alternating", n_rows, (3,), stops=False)
+    n_batches = math.ceil(n_rows / chosen["batch_size"])
+    assert chosen["max_epochs"] * n_batches >= 400
+    assert chosen["max_epochs"] == 8 or (chosen["max_epochs"] - 1) * n_batches < 400
+    assert chosen | {"max_epochs": stopping["max_epochs"]} == stopping
+
+
 @pytest.mark.parametrize(("module", "shape"), [(TabularMLP, (3,)), (ResNet20, (3, 32, 32))])
 def test_batches_grow_with_the_data(module, shape):
     sizes = [recipe(module, "alternating", n_rows, shape)["batch_size"] for n_rows in SIZES]
