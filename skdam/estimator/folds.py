@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
 
+_ROWS = 2**16
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -86,11 +87,15 @@ def fingerprint(X: np.ndarray, folds: np.ndarray) -> str:
 
 def _hashes(X: np.ndarray) -> np.ndarray:
     """Return a hash of each row, of shape (n,), uint64."""
-    # -0.0 and 0.0 are alike, and so are all NaN
-    words = np.where(np.isnan(X), np.float32(np.nan), X + np.float32(0)).view(np.uint32)
     hashes = np.zeros(len(X), dtype=np.uint64)
-    for column in words.T:
-        hashes = _mixed(hashes + column)
+    # by parts: a copy of a large table would take as much memory again
+    for start in range(0, len(X), _ROWS):
+        part = X[start : start + _ROWS]
+        # -0.0 and 0.0 are alike, and so are all NaN
+        words = np.where(np.isnan(part), np.float32(np.nan), part + np.float32(0)).view(np.uint32)
+        of_part = hashes[start : start + _ROWS]
+        for column in words.T:
+            of_part[:] = _mixed(of_part + column)
     return hashes
 
 

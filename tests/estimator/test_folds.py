@@ -173,3 +173,11 @@ def test_the_fingerprint_is_that_of_the_rows_and_their_folds(data):
     expected = with_zero
     others = [(X[1:], folds[1:]), (changed, folds), (X, moved), (X[:, ::-1], folds)]
     assert len({expected, *(fingerprint(*other) for other in others)}) == 5
+
+
+def test_equal_rows_far_apart_in_a_large_table_share_a_fold():
+    X = np.arange(140_000, dtype=np.float32).reshape(70_000, 2)
+    X[-100:] = X[:100]
+    targets = np.arange(len(X)) % 10 == 0
+    folds = assign_folds(X, targets, 8)
+    assert np.array_equal(folds[-100:], folds[:100])
