@@ -144,7 +144,7 @@ class ReadingMixin:
 
     def _split(self, dataset: Any, given: Any) -> tuple[Any, Any]:
         """Return training and validation data: the given ones, or parts, or all data and None."""
-        # "auto" stops by given data only
+        # "auto" sets nothing aside: it stops by given data, or by the scores out of bag
         if given is not None or self.early_stopping in (False, "auto"):
             return dataset, given
         train, valid = split_by_class(
