@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from skorch.callbacks import Callback
 
-_BATCHES_A_CHECK = 25
+BATCHES_A_CHECK = 25
 
 
 class StageSchedule(Callback):
@@ -93,7 +93,7 @@ class EarlyStoppingAUC(Callback):
     def is_due(self, net: Any) -> bool:
         """Return whether the epoch in which the net has just been trained is to be checked."""
         batches = sum(row["train_batch_count"] for row in net.history[self._n_checked_ :])
-        return batches >= _BATCHES_A_CHECK or len(net.history) >= net.last_epoch_
+        return batches >= BATCHES_A_CHECK or len(net.history) >= net.last_epoch_
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         if self.monitor not in net.history[-1]:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Subset, default_collate
+from torch.utils.data import default_collate
 
 from skdam._targets import rows_of, split_rows
 from skdam.data.examples import labels_of, yields_batches
-from skdam.data.memory import InMemoryDataset, is_in_memory
+from skdam.data.memory import InMemoryDataset, is_in_memory, unwrapped
 from skdam.data.sampling import StratifiedBatchSampler
 
 _INFERENCE_ELEMENTS = 2**20
@@ -44,11 +44,7 @@ def whole_batches(
     y : Tensor of shape (batch_size,)
         A copy as well.
     """
-    rows = None
-    while isinstance(dataset, Subset):
-        indices = torch.as_tensor(dataset.indices)
-        rows = indices if rows is None else indices[rows]
-        dataset = dataset.dataset
+    dataset, rows = unwrapped(dataset)
     X, y = dataset.X, dataset.y
     if rows is not None:
         rows = rows.to(X.device)

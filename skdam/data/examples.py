@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
 
 from skdam._targets import are_plain, folds_of, rows_of, weights_of
-from skdam.data.memory import InMemoryDataset, to_tensor
+from skdam.data.memory import InMemoryDataset, to_tensor, unwrapped
 
 _WORKER_PARAMETERS = {
     "multiprocessing_context",
@@ -79,9 +79,7 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
 
 def yields_batches(dataset: Any) -> bool:
     """Return whether a dataset reads whole batches: one of ours, or a Subset of one."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return isinstance(dataset, InMemoryDataset | ExampleDataset)
+    return isinstance(unwrapped(dataset)[0], InMemoryDataset | ExampleDataset)
 
 
 def kind_of(example: np.ndarray | Tensor) -> tuple[tuple[int, ...], str]:
@@ -173,16 +171,12 @@ def sample_weights_of(dataset: Any) -> np.ndarray | None:
 
 def has_plain_targets(dataset: Any) -> bool:
     """Return whether the targets of a dataset have neither weights nor folds."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return are_plain(getattr(dataset, "y", None))
+    return are_plain(getattr(unwrapped(dataset)[0], "y", None))
 
 
 def has_folds(dataset: Any) -> bool:
     """Return whether the targets of a dataset have folds."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return folds_of(getattr(dataset, "y", None)) is not None
+    return folds_of(getattr(unwrapped(dataset)[0], "y", None)) is not None
 
 
 def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:

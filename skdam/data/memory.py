@@ -58,9 +58,17 @@ def to_tensor(values: np.ndarray | Tensor) -> Tensor:
 
 def is_in_memory(dataset: Any) -> bool:
     """Return whether a dataset is an :class:`InMemoryDataset` or a Subset of one."""
+    return isinstance(unwrapped(dataset)[0], InMemoryDataset)
+
+
+def unwrapped(dataset: Any) -> tuple[Any, torch.Tensor | None]:
+    """Return the dataset of which a dataset is a Subset, and its rows there; None for all."""
+    rows: torch.Tensor | None = None
     while isinstance(dataset, Subset):
+        indices = torch.as_tensor(dataset.indices)
+        rows = indices if rows is None else indices[rows]
         dataset = dataset.dataset
-    return isinstance(dataset, InMemoryDataset)
+    return dataset, rows
 
 
 def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:

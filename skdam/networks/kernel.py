@@ -104,7 +104,7 @@ class KernelMachine(nn.Module):
             scores.append(out_of_bag)
         settings = torch.cat(scores).double()
         # a weight of each setting, over the deviation of its scores
-        auc = _auc_of_each(settings, y, weights)
+        auc = auc_of_each(settings, y, weights)
         votes = torch.softmax((auc - auc.max()) / _TEMPERATURE, 0)
         deviations = deviation_of(settings, weights)
         votes = torch.where(deviations > 0, votes / deviations, 0)
@@ -243,7 +243,8 @@ def deviation_of(values: Tensor, weights: Tensor | None) -> Tensor:
     return ((values - mean).square() @ shares).sqrt()
 
 
-def _auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+def auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the ROC AUC of each row of scores, weighted if there are weights."""
     shares = None if weights is None else weights.cpu().numpy()
     labels = y.cpu().numpy()
     values = [roc_auc_score(labels, row, sample_weight=shares) for row in scores.cpu().numpy()]

@@ -8,14 +8,13 @@ from numbers import Real
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from skdam._targets import folds_of, rows_of, weights_of
 from skdam.networks.checks import check_ints
 from skdam.networks.columns import ColumnLayer, StandardColumns
 from skdam.networks.dropout import Dropout
-from skdam.networks.kernel import KernelMachine, deviation_of, draw_by_class
+from skdam.networks.kernel import KernelMachine, auc_of_each, deviation_of, draw_by_class
 from skdam.networks.members import MemberLinear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -366,15 +365,13 @@ class TabularMLP(nn.Module):
         weights : Tensor of shape (n,) or None, default=None
             Weights of the examples; None for equal ones.
         """
-        labels = y.cpu().numpy()
-        sample_weight = None if weights is None else weights.cpu().numpy()
         units = [float(deviation_of(values, weights)) or 1.0 for values in (logits, scores)]
         parts = [
             values.cpu().numpy() / unit
             for values, unit in zip((logits, scores), units, strict=True)
         ]
         joint = [(1 - t) * parts[0] + t * parts[1] for t in _SHARES]
-        auc = np.array([roc_auc_score(labels, row, sample_weight=sample_weight) for row in joint])
+        auc = auc_of_each(torch.from_numpy(np.array(joint)).double(), y, weights).numpy()
         votes = np.exp((auc - auc.max()) / _TEMPERATURE)
         share = float(votes @ _SHARES / votes.sum())
         # a part of no weight is not worth the time that it takes in predictions

@@ -10,14 +10,14 @@ import torch
 from sklearn.metrics import roc_auc_score
 from skorch.callbacks import Callback
 from torch import Tensor
-from torch.utils.data import Subset
 
 from skdam._targets import folds_of, rows_of, weights_of
+from skdam.callbacks import BATCHES_A_CHECK
 from skdam.data.examples import labels_of
+from skdam.data.memory import unwrapped
 
 _ROWS = 20_000
 _CHUNK = 2**17
-_BATCHES_A_CHECK = 25
 _GROWTH = 0.1
 
 
@@ -39,7 +39,7 @@ class OutOfBagScoring(Callback):
         """Score the rows, if it is time to."""
         rows = net.history[self._first_ :]
         n_batches = sum(row["train_batch_count"] for row in rows)
-        pause = max(_BATCHES_A_CHECK, _GROWTH * self._n_scored_)
+        pause = max(BATCHES_A_CHECK, _GROWTH * self._n_scored_)
         auc = math.nan
         if n_batches - self._n_scored_ >= pause or len(net.history) >= net.last_epoch_:
             self._n_scored_ = n_batches
@@ -104,10 +104,9 @@ def rows_in_memory(dataset: Any, rows: Tensor | None = None) -> tuple[Tensor, Te
     rows : Tensor of shape (n,), int64, or None, default=None
         None for all, which are not copied unless they are a subset.
     """
-    while isinstance(dataset, Subset):
-        indices = torch.as_tensor(dataset.indices)
-        rows = indices if rows is None else indices[rows]
-        dataset = dataset.dataset
+    dataset, of_subset = unwrapped(dataset)
+    if of_subset is not None:
+        rows = of_subset if rows is None else of_subset[rows]
     X, y = dataset.X, dataset.y
     return (X, y) if rows is None else (X[rows], rows_of(y, rows))
 
