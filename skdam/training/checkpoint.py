@@ -39,6 +39,7 @@ SECONDS = 60.0
 """Time between two files within an epoch, at least."""
 
 _FORMAT = "checkpoint of skdam, 1"
+_ARRAY = "an array of NumPy"
 _PLAIN = (Tensor, str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
 # what they know is for display, or in the history
 _WITHOUT_STATE = {
@@ -246,7 +247,7 @@ def read(path: Path) -> dict[str, Any] | None:
             f"the checkpoint {path} is damaged, or another kind of file. Delete it, or name "
             "another file."
         ) from reason
-    return content
+    return _as_it_was(content)
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -305,9 +306,11 @@ def _loses_state(callback: Callback) -> bool:
 
 
 def _as_plain(value: Any, name: str = "state") -> Any:
-    """Return a state without NumPy's numbers, of types that torch's restricted unpickler reads."""
+    """Return a state as types that torch's restricted unpickler reads."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return {_ARRAY: torch.from_numpy(value)}
     if isinstance(value, dict):
         plain = {key: _as_plain(item, f"{name}[{key!r}]") for key, item in value.items()}
         return Counter(plain) if isinstance(value, Counter) else plain
@@ -316,6 +319,18 @@ def _as_plain(value: Any, name: str = "state") -> Any:
     if not isinstance(value, _PLAIN):
         raise TypeError(
             f"a checkpoint cannot hold {name}, which is a {type(value).__name__}. It holds "
-            "numbers, strings, tensors, and dicts and lists of them."
+            "numbers, strings, tensors, arrays of numbers, and dicts and lists of them."
         )
+    return value
+
+
+def _as_it_was(value: Any) -> Any:
+    """Return a state with its arrays, which are tensors in the file."""
+    if isinstance(value, dict):
+        if _ARRAY in value:
+            return value[_ARRAY].numpy()
+        restored = {key: _as_it_was(item) for key, item in value.items()}
+        return Counter(restored) if isinstance(value, Counter) else restored
+    if isinstance(value, list | tuple | set):
+        return type(value)(_as_it_was(item) for item in value)
     return value
