@@ -177,6 +177,15 @@ class CompositionalAUCClassifier(
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
         they were passed, without their fitted state.
+    checkpoint : str, path-like or None, default=None
+        File that keeps the state of :meth:`fit`. If the fit is stopped, even by a kill, the same
+        call goes on from there and ends with the same model, bit for bit. The file is written at
+        the start of each epoch and, for data in memory, each minute within long epochs; a fit that
+        ends removes it. Other parameters or other data than those of the file are an error.
+        ``verbose`` and ``n_jobs`` may differ, and ``max_epochs`` as long as the epochs so far would
+        have been the same. A path that is a folder, or that ends with a separator, holds a file
+        for each fit, as a search needs. Callbacks keep their state if they have ``state_dict`` and
+        ``load_state_dict``. :meth:`partial_fit` ignores it.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     compile : bool, default=False
@@ -459,6 +468,8 @@ class CompositionalAUCClassifier(
         DivergenceError
             If a loss or a weight is not finite in training. After any error the
             estimator is as it was.
+        OSError
+            If the file of ``checkpoint`` cannot be written, as on a full disk. It is as it was.
         """
         with self._all_or_nothing():
             self._check_parameters()

@@ -176,12 +176,12 @@ def _digest(block: Any) -> str:
 def _facts(spec: InputSpec, classes: np.ndarray, dataset: Any) -> dict[str, str]:
     whole, rows = unwrapped(dataset)
     if isinstance(whole, InMemoryDataset):
-        X = described([whole.X, rows])
+        X = described(whole.X if rows is None else [whole.X, rows])
     else:
-        X = f"Dataset of {len(whole)} examples{described([rows]) if rows is not None else ''}"
+        X = f"Dataset of {len(whole)} examples, rows {described(rows)}"
     folds = folds_of(getattr(whole, "y", None))
     return {
-        "X": f"{X}, {described(astuple(spec))}",
+        "X": f"{X}, columns {_digest(described(astuple(spec)).encode())}",
         "y": described([labels_of(dataset), classes]),
         "sample_weight": described(sample_weights_of(dataset)),
         "groups": described(folds),
