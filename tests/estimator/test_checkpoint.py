@@ -300,9 +300,10 @@ def test_more_epochs(data, path, strategy):
     ("parameters", "n_epochs"),
     [
         ({"strategy": "auc", "milestones": (0.5,)}, 20),
+        ({"strategy": "auc", "milestones": (0.625,)}, 20),  # in the epoch that was stopped
         ({"strategy": "two-stage", "milestones": ()}, 20),
         ({"strategy": "auc", "milestones": (0.75,)}, 4),
-        ({"strategy": "auc", "milestones": ()}, 3),
+        ({"strategy": "auc", "milestones": ()}, 5),
     ],
 )
 def test_another_number_of_epochs_that_the_past_depends_on(data, path, parameters, n_epochs):
