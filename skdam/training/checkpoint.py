@@ -8,7 +8,6 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -230,7 +229,7 @@ def read(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    content = None
+    content, reason = None, None
     try:
         with zipfile.ZipFile(path) as archive:
             is_whole = archive.testzip() is None  # torch does not compare checksums
@@ -238,10 +237,8 @@ def read(path: Path) -> dict[str, Any] | None:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # a damaged file raises many
-        reason: Exception | None = error
-    else:
-        reason = None
+    except Exception as error:  # of many kinds, as files are damaged in many ways
+        reason = error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(
             f"the checkpoint {path} is damaged, or another kind of file. Delete it, or name "
@@ -312,8 +309,7 @@ def _as_plain(value: Any, name: str = "state") -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return {_ARRAY: torch.from_numpy(value)}
     if isinstance(value, dict):
-        plain = {key: _as_plain(item, f"{name}[{key!r}]") for key, item in value.items()}
-        return Counter(plain) if isinstance(value, Counter) else plain
+        return {key: _as_plain(item, f"{name}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return type(value)(_as_plain(item, f"{name}[...]") for item in value)
     if not isinstance(value, _PLAIN):
@@ -329,8 +325,7 @@ def _as_it_was(value: Any) -> Any:
     if isinstance(value, dict):
         if _ARRAY in value:
             return value[_ARRAY].numpy()
-        restored = {key: _as_it_was(item) for key, item in value.items()}
-        return Counter(restored) if isinstance(value, Counter) else restored
+        return {key: _as_it_was(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return type(value)(_as_it_was(item) for item in value)
     return value

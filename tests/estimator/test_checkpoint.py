@@ -159,7 +159,9 @@ def test_a_fit_that_is_stopped_twice(data, path):
 
 
 def test_a_fit_without_a_seed_goes_on(data, path):
-    clf = stopped(small(checkpoint=path, random_state=None), *data)
+    # early stopping splits the data at random
+    clf = small(checkpoint=path, random_state=None, early_stopping=True)
+    stopped(clf, *data)
     copies = []
     for _ in range(2):
         content = path.read_bytes()
@@ -184,17 +186,18 @@ def test_the_middle_of_an_epoch_is_saved_too(path, monkeypatch):
     X = np.random.default_rng(0).normal(size=(100, 12_000)).astype(np.float32)
     y = np.arange(100) % 5 == 0
     clf = CompositionalAUCClassifier(StopWithin, max_epochs=3, batch_size=10, random_state=0)
-    monkeypatch.setattr(StopWithin, "stops_at", None)
     whole = clone(clf).fit(X, y)
-    monkeypatch.setattr(StopWithin, "n_calls", 0)
-    monkeypatch.setattr(StopWithin, "stops_at", 20)  # at the end of the second epoch
     clf.set_params(checkpoint=path)
-    with pytest.raises(StoppedError):
-        clf.fit(X, y)
+    # of 30 batches 13 are done, then those up to the 17th; of so wide data each second is saved
+    for stops_at in (14, 6):
+        monkeypatch.setattr(StopWithin, "n_calls", 0)
+        monkeypatch.setattr(StopWithin, "stops_at", stops_at)
+        with pytest.raises(StoppedError):
+            clf.fit(X, y)
     monkeypatch.setattr(StopWithin, "n_calls", 0)
     monkeypatch.setattr(StopWithin, "stops_at", None)
     assert_same(clf.fit(X, y), whole, X)
-    assert StopWithin.n_calls < 20, "more than one epoch and a part were trained"
+    assert StopWithin.n_calls == 30 - 16
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])
@@ -405,10 +408,23 @@ def test_a_file_that_is_no_checkpoint(data, path, how):
         clf.fit(*data)
 
 
+class RunsCode:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
 def test_a_file_that_would_run_code_is_refused(data, path):
-    torch.save({"format": Stop()}, path)
+    clf = stopped(small(checkpoint=path), *data)
+    trace = path.with_name("trace")
+    torch.save(torch.load(path, weights_only=True) | {"more": RunsCode(trace)}, path)
     with pytest.raises(ValueError, match="is damaged, or another kind of file"):
-        small(checkpoint=path).fit(*data)
+        clf.fit(*data)
+    assert not trace.exists()
 
 
 def test_other_versions_of_packages_warn(data, path, monkeypatch):
