@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-lowest lint doctest docs release clean
+.PHONY: demo test test-kills test-lowest lint doctest docs release clean
 
 demo: $(READY)
 	$(BIN)/python docs/examples/quickstart.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# kill fits at 200 random moments, and compare with fits that were left alone
+test-kills: $(READY)
+	SKDAM_KILLS=200 $(BIN)/python -m pytest tests/estimator/test_checkpoint.py -k killed -s
 
 # in an environment of its own; the lowest torch comes with gigabytes of CUDA libraries
 test-lowest:

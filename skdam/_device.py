@@ -60,6 +60,13 @@ def get_rng_state(device: str) -> RngState:
     return torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in _cuda_indices(device)]
 
 
+def set_rng_state(device: str, state: RngState) -> None:
+    """Return to the states of :func:`get_rng_state`."""
+    torch.set_rng_state(state[0])
+    for index, cuda_state in zip(_cuda_indices(device), state[1], strict=True):
+        torch.cuda.set_rng_state(cuda_state, index)
+
+
 @contextmanager
 def forked_rng(
     device: str, *, seed: int | None = None, state: RngState | None = None
@@ -83,9 +90,7 @@ def forked_rng(
             for index in indices:
                 torch.cuda.default_generators[index].manual_seed(seed)
         if state is not None:
-            torch.set_rng_state(state[0])
-            for index, cuda_state in zip(indices, state[1], strict=True):
-                torch.cuda.set_rng_state(cuda_state, index)
+            set_rng_state(device, state)
         yield
 
 

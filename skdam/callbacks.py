@@ -26,14 +26,27 @@ class StageSchedule(Callback):
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         epoch = len(net.history) - 1 - net.first_epoch_
-        length = net.max_epochs
-        if net.strategy == "two-stage":
-            switch = length // 2
-            if epoch >= switch and net.optimizer_.pretraining:
-                net.optimizer_.start_auc_stage()
-            epoch, length = (epoch, switch) if epoch < switch else (epoch - switch, length - switch)
-        if epoch and epoch in {round(milestone * length) for milestone in net.milestones}:
+        switch, starts = stages(net, net.max_epochs)
+        if net.strategy == "two-stage" and epoch >= switch and net.optimizer_.pretraining:
+            net.optimizer_.start_auc_stage()
+        if epoch in starts:
             net.optimizer_.restart_stage(net.lr_decay)
+
+
+def stages(net: Any, n_epochs: int) -> tuple[int, set[int]]:
+    """Return the epoch that switches to the AUC loss, and those after which rates have decayed.
+
+    Epochs are counted from 0, and each event is at the start of its epoch. Only two-stage training
+    switches; the others have trained their loss from epoch 0.
+    """
+    switch = n_epochs // 2 if net.strategy == "two-stage" else 0
+    parts = [(0, switch), (switch, n_epochs)]
+    starts = {
+        begin + round(milestone * (end - begin))
+        for milestone in net.milestones
+        for begin, end in parts
+    }
+    return switch, starts - {0, switch}
 
 
 class EarlyStoppingAUC(Callback):
@@ -89,6 +102,14 @@ class EarlyStoppingAUC(Callback):
         self._best_state_: dict[str, Any] | None = None
         self._n_checked_ = len(net.history)
         self._recent_: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been learnt; the tensors of the best weights are the live ones."""
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Return to a :meth:`state_dict`."""
+        self.__dict__.update(state_dict)
 
     def is_due(self, net: Any) -> bool:
         """Return whether the epoch in which the net has just been trained is to be checked."""

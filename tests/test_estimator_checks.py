@@ -11,6 +11,7 @@ VARIATIONS = [
     {"variant": "lookahead"},
     {"variant": "lookahead", "hypergradient": "exact"},
     {"early_stopping": True},
+    {"checkpoint": "checkpoints/"},
 ]
 
 
@@ -21,8 +22,9 @@ EXPECTED_TO_FAIL = {
 
 
 @pytest.mark.parametrize("parameters", VARIATIONS, ids=str)
-def test_scikit_learn_checks(parameters):
+def test_scikit_learn_checks(parameters, tmp_path, monkeypatch):
     """Not parametrized by check, as a fit is short and the number of checks is asserted."""
+    monkeypatch.chdir(tmp_path)
     estimator = CompositionalAUCClassifier(max_epochs=15, **parameters)
     results = check_estimator(
         estimator, on_fail=None, on_skip=None, expected_failed_checks=EXPECTED_TO_FAIL

@@ -135,6 +135,11 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         self._epoch_start = self._snapshot()
         self._n_yielded = 0
 
+    @property
+    def n_yielded(self) -> int:
+        """How many batches of the current epoch have been yielded."""
+        return self._n_yielded
+
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the generator, the order of each class, the batches yielded.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple
@@ -45,9 +46,11 @@ from skdam.estimator.parameters import (
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 from skdam.estimator.reading import ReadingMixin
+from skdam.estimator.resuming import checkpoint_of, facts_of_data
 from skdam.estimator.stopping import stop_callbacks
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
+from skdam.training.checkpoint import Checkpoint
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
 from skdam.training.outofbag import join
 
@@ -174,6 +177,15 @@ class CompositionalAUCClassifier(
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
         they were passed, without their fitted state.
+    checkpoint : str, path-like or None, default=None
+        File that keeps the state of :meth:`fit`. If the fit is stopped, even by a kill, the same
+        call goes on from there and ends with the same model, bit for bit. The file is written at
+        the start of each epoch and, for data in memory, each minute within long epochs; a fit that
+        ends removes it. Other parameters or other data than those of the file are an error.
+        ``verbose`` and ``n_jobs`` may differ, and ``max_epochs`` as long as the epochs so far would
+        have been the same. A path that is a folder, or that ends with a separator, holds a file
+        for each fit, as a search needs. Callbacks keep their state if they have ``state_dict`` and
+        ``load_state_dict``. :meth:`partial_fit` ignores it.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     compile : bool, default=False
@@ -336,6 +348,7 @@ class CompositionalAUCClassifier(
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: list[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         device: str = "auto",
         compile: bool = False,
         precision: Precision = "float32",
@@ -374,6 +387,7 @@ class CompositionalAUCClassifier(
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
         self.compile = compile
         self.precision = precision
@@ -454,6 +468,8 @@ class CompositionalAUCClassifier(
         DivergenceError
             If a loss or a weight is not finite in training. After any error the
             estimator is as it was.
+        OSError
+            If the file of ``checkpoint`` cannot be written, as on a full disk. It is as it was.
         """
         with self._all_or_nothing():
             self._check_parameters()
@@ -462,10 +478,15 @@ class CompositionalAUCClassifier(
                 X, y, sample_weight, reset=previous is None, groups=groups, cross_fit=self.cross_fit
             )
             given = self._read_validation(X_val, y_val, sample_weight_val)
+            checkpoint = self._checkpoint_of(dataset, given, previous)
             self._rng = _new_rng(self.random_state)
+            if checkpoint is not None and self.random_state is None:
+                self._rng = _new_rng(checkpoint.identity["seed"])
             train, valid = self._split(dataset, given)
             net = self._make_net(module, train, valid, previous=previous)
-            self._train(net, train, previous, restart=True)
+            self._train(net, train, previous, restart=True, checkpoint=checkpoint)
+            if checkpoint is not None:
+                checkpoint.remove()
         return self
 
     def partial_fit(
@@ -704,6 +725,12 @@ class CompositionalAUCClassifier(
         self._validate_params()
         check_parameters(self.get_params(deep=False))
 
+    def _checkpoint_of(self, dataset: Any, given: Any, previous: Any) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        data = facts_of_data(self._input_spec, self.classes_, dataset, given)
+        return checkpoint_of(self.get_params(deep=False), data, previous)
+
     def _make_net(
         self,
         module: type[nn.Module] | nn.Module,
@@ -753,13 +780,17 @@ class CompositionalAUCClassifier(
         *,
         restart: bool = False,
         epochs: int | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """Train the net, from the state of the previous one if given, and set the attributes."""
         with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
             net.initialize()
             check_callback_names(self.get_params(deep=False), net)
             with self._threads(net):
-                if previous is not None:
+                net.checkpoint_ = checkpoint
+                if checkpoint is not None and not checkpoint.is_new:
+                    epochs = checkpoint.resume(net)
+                elif previous is not None:
                     net.continue_from(previous, restart=restart)
                 elif hasattr(net.module_, "fit_statistics"):
                     # the default network does not write to its input

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -54,6 +55,7 @@ CONSTRAINTS: dict[str, Any] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "warm_start": ["boolean"],
     "callbacks": [None, list],
+    "checkpoint": [None, str, os.PathLike],
     "device": [str],
     "compile": ["boolean"],
     "precision": [StrOptions(set(PRECISIONS))],

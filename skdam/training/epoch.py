@@ -54,6 +54,9 @@ def train_epoch(
     """
     net._set_training(True)
     log = LossLog(prefix)
+    checkpoint = net.checkpoint_
+    if checkpoint is not None:
+        checkpoint.begin_epoch(net, log)
     for batch in training_batches(net, iterator, observed=observed):
         if observed:
             net.notify("on_batch_begin", batch=batch, training=True)
@@ -69,6 +72,9 @@ def train_epoch(
             net.history.record_batch(f"{prefix}_loss", step["loss"].item())
             net.history.record_batch(f"{prefix}_batch_size", size)
             net.notify("on_batch_end", batch=batch, training=True, **step)
+        # callbacks and workers cannot go on in the middle of an epoch
+        elif checkpoint is not None and needs_no_loader(iterator):
+            checkpoint.end_batch(net, log)
     rows = log.rows()
     if not observed:
         net.history[-1]["batches"].extend(rows)
@@ -166,9 +172,19 @@ class LossLog:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self._restored: list[dict[str, float]] = []
         self._steps: list[tuple[tuple[str, ...], int]] = []
         self._recent: list[Tensor] = []
         self._earlier: list[Tensor] = []
+
+    @property
+    def n_batches(self) -> int:
+        """The number of batches so far."""
+        return len(self._restored) + len(self._steps)
+
+    def restore(self, rows: list[dict[str, float]]) -> None:
+        """Go on after the batches of these :meth:`rows`."""
+        self._restored = rows
 
     def add(self, losses: dict[str, Tensor], batch_size: int) -> None:
         """Keep the losses of the steps of a batch."""
@@ -182,7 +198,7 @@ class LossLog:
         """Return a row for each batch; its loss is that of its last step."""
         self._join()
         values = iter(torch.cat(self._earlier).tolist() if self._earlier else ())
-        rows = []
+        rows = [*self._restored]
         for names, batch_size in self._steps:
             row = {name: next(values) for name in names}
             row[f"{self._prefix}_loss"] = row[names[-1]]

@@ -27,6 +27,7 @@ from skdam.data.sampling import StratifiedBatchSampler
 from skdam.losses.compositional import CompositionalAUCLoss, Phase
 from skdam.optim.pdsca import PDSCA
 from skdam.training import state
+from skdam.training.checkpoint import Checkpoint
 from skdam.training.contract import check_module
 from skdam.training.epoch import ValidationScores, needs_no_loader, train_epoch
 from skdam.training.gradients import choose
@@ -190,6 +191,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def initialize(self) -> CompositionalAUCNet:
         self._check_schedule()
         self.first_epoch_ = 0
+        self.checkpoint_: Checkpoint | None = None
         self._step_: Step | None = None
         self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
@@ -276,6 +278,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     ) -> None:
         if iterator is None:
             return
+        if self.checkpoint_ is not None:
+            self.checkpoint_.use_loader(iterator, prefix)
         if not training and not validation_is_due(self):
             ValidationScores.record_none(self.history, prefix)
             return
@@ -301,6 +305,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         self._resident_ = None
+        self.checkpoint_ = None
         # an interrupt leaves the row of an epoch that did not end
         if self.history and "lr" not in self.history[-1]:
             self.history.pop()

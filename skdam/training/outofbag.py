@@ -46,6 +46,14 @@ class OutOfBagScoring(Callback):
             auc = self._score(net)
         net.history.record("oob_roc_auc", auc)
 
+    def state_dict(self) -> dict[str, int]:
+        """Return which epochs and batches have been counted."""
+        return {"first": self._first_, "n_scored": self._n_scored_}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Return to a :meth:`state_dict`."""
+        self._first_, self._n_scored_ = state_dict["first"], state_dict["n_scored"]
+
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Drop the rows."""
         del self._sample_

@@ -195,7 +195,7 @@ def test_parameters_go_to_the_net_and_its_parts(make):
     assert set(parameters) - passed_on == {
         "module", "early_stopping", "validation_fraction", "n_iter_no_change", "tol",
         "warm_start", "callbacks", "random_state", "n_members", "n_jobs", "categorical_features",
-        "cross_fit", "calibration", "class_weight",
+        "cross_fit", "calibration", "class_weight", "checkpoint",
     }  # fmt: skip
 
 
