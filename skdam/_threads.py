@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,26 +15,47 @@ from torch.nn.parameter import is_lazy
 _WORK_OF_A_THREAD = 2**28
 _SHARE_OF_SITES = 8
 
+_lock = threading.Lock()
+# for each context that is open, in whichever thread of Python: the number of before the first
+_before: list[int] = []
+_known = threading.local()
+
+
+def n_torch_threads() -> int:
+    """Return with how many threads torch computes in this thread of Python.
+
+    Each thread of Python has a number of its own. It starts as the number set last in any thread.
+    If that is one of :func:`threads`, which holds for another thread, it becomes that of before.
+    """
+    with _lock:
+        if not hasattr(_known, "here"):
+            _known.here = True
+            if _before:
+                torch.set_num_threads(_before[0])
+        return torch.get_num_threads()
+
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Let torch compute with n threads, and put their number back at the end.
-
-    The number is that of the whole process.
+    """Let torch compute with n threads in this thread of Python, and put the number back.
 
     Parameters
     ----------
     n : int
     """
-    before = torch.get_num_threads()
+    before = n_torch_threads()
     if n == before:
         yield
         return
+    with _lock:
+        _before.append(_before[0] if _before else before)
     torch.set_num_threads(n)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        with _lock:
+            _before.pop()
 
 
 def n_threads(n_jobs: int | None, work: int) -> int:
@@ -50,9 +72,9 @@ def n_threads(n_jobs: int | None, work: int) -> int:
     Returns
     -------
     int
-        At least 1 and at most ``torch.get_num_threads()``.
+        At least 1 and at most :func:`n_torch_threads`.
     """
-    most = torch.get_num_threads()
+    most = n_torch_threads()
     wanted = work // _WORK_OF_A_THREAD if n_jobs is None else n_jobs
     return most if n_jobs == -1 else min(max(int(wanted), 1), most)
 

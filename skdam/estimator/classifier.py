@@ -22,12 +22,12 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset
 
-from skdam._device import forked_rng
-from skdam._threads import n_threads, threads, work_of
+from skdam._generators import forked_rng, own_generator
+from skdam._threads import n_threads, n_torch_threads, threads, work_of
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import has_folds, labels_of, sample_weights_of
-from skdam.data.memory import InMemoryDataset
+from skdam.data.memory import InMemoryDataset, is_in_memory
 from skdam.estimator.calibration import learn_decision
 from skdam.estimator.decision import Calibration, Decision
 from skdam.estimator.defaults import network_size, network_size_of, takes_gaps
@@ -43,6 +43,7 @@ from skdam.estimator.parameters import (
     check_callback_names,
     check_parameters,
     net_parameters,
+    runs_our_code_only,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 from skdam.estimator.reading import ReadingMixin
@@ -484,7 +485,7 @@ class CompositionalAUCClassifier(
                 self._rng = _new_rng(checkpoint.identity["seed"])
             train, valid = self._split(dataset, given)
             net = self._make_net(module, train, valid, previous=previous)
-            self._train(net, train, previous, restart=True, checkpoint=checkpoint)
+            self._train(net, train, previous, valid=valid, restart=True, checkpoint=checkpoint)
             if checkpoint is not None:
                 checkpoint.remove()
         return self
@@ -714,6 +715,7 @@ class CompositionalAUCClassifier(
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """Restore the attributes if anything raises, an interrupt included."""
+        n_torch_threads()
         before = dict(vars(self))
         try:
             yield
@@ -778,12 +780,13 @@ class CompositionalAUCClassifier(
         dataset: Any,
         previous: CompositionalAUCNet | None,
         *,
+        valid: Any = None,
         restart: bool = False,
         epochs: int | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         """Train the net, from the state of the previous one if given, and set the attributes."""
-        with forked_rng(net.device, seed=int(self._rng.randint(_SEED_BOUND))):
+        with self._seeded_generators(net, dataset, valid):
             net.initialize()
             check_callback_names(self.get_params(deep=False), net)
             with self._threads(net):
@@ -824,6 +827,22 @@ class CompositionalAUCClassifier(
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
             self.best_score_ = float(stop.best_score_)
+
+    def _seeded_generators(
+        self, net: CompositionalAUCNet, dataset: Any, valid: Any
+    ) -> AbstractContextManager[None]:
+        """Return a context in which training draws from generators that ``random_state`` seeds.
+
+        They are the global ones if code of the user's may draw from them in training: other
+        threads with such a fit wait.
+        """
+        seed = int(self._rng.randint(_SEED_BOUND))
+        is_ours = (
+            torch.device(net.device).type == "cpu"
+            and runs_our_code_only(self.get_params(deep=False), net.module)
+            and all(is_in_memory(data) for data in (dataset, valid) if data is not None)
+        )
+        return own_generator(seed) if is_ours else forked_rng(net.device, seed=seed)
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         """Return a context in which torch computes with as many threads as ``n_jobs`` says.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from skorch.callbacks import Callback
@@ -21,6 +22,8 @@ from skdam.estimator.defaults import recipe
 from skdam.estimator.prefixed import of_prefix
 from skdam.losses.compositional import CompositionalAUCLoss
 from skdam.losses.inner import INNER_LOSSES
+from skdam.networks.resnet import ResNet20
+from skdam.networks.tabular import TabularMLP
 from skdam.optim.options import HYPERGRADIENTS, VARIANTS, check_composition
 from skdam.optim.pdsca import PDSCA
 from skdam.training.net import PRECISIONS, STRATEGIES, CompositionalAUCNet
@@ -177,6 +180,32 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         _check_callback(callback)
     for prefix, (part, reserved) in _PARTS.items():
         _check_prefixed(parameters, prefix, part, reserved)
+
+
+def runs_our_code_only(parameters: dict[str, Any], module: type[nn.Module] | nn.Module) -> bool:
+    """Return whether no parameter of the estimator brings code of the user's into training.
+
+    The package's own code draws from the generator of the fit, unless it is compiled.
+
+    Parameters
+    ----------
+    parameters : dict
+        All parameters of the estimator by name.
+    module : nn.Module class or instance
+        The module in use.
+    """
+    elsewhere = {"module", "random_state"}
+    values = [value for name, value in parameters.items() if name not in elsewhere]
+    is_default = module in (TabularMLP, ResNet20)
+    return is_default and not parameters["compile"] and all(map(_is_plain, values))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple | set):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | Number | np.generic | np.ndarray)
 
 
 def check_module_parameters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from skdam._device import forked_rng, resolve_device
+from skdam._device import resolve_device
+from skdam._generators import forked_rng
 from skdam.data.examples import ExampleDataset, labels_of
 from skdam.data.memory import InMemoryDataset
 from skdam.estimator.calibration import check_calibration
@@ -77,8 +79,7 @@ class ReadingMixin:
             check_choice(self, is_allowed=False)
         else:
             X, y, table = validated(self, X, y, table, rows)
-        # a Dataset may draw random numbers, and training reads it again
-        with forked_rng(resolve_device(self.device)):
+        with self._draws_undone(X):
             spec = InputSpec.of(X, table)
             module = module_for(self.module, spec.shape)
             check_module_parameters(parameters, module, spec.table.n_categories)
@@ -115,6 +116,14 @@ class ReadingMixin:
         odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
         return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
 
+    def _draws_undone(self, X: Any) -> AbstractContextManager[None]:
+        """Return a context for reading X, of which global generators keep no trace.
+
+        A Dataset may draw random numbers, and training reads it again.
+        """
+        is_dataset = isinstance(X, Dataset)
+        return forked_rng(resolve_device(self.device)) if is_dataset else nullcontext()
+
     def _read_new(self, X: Any) -> InMemoryDataset | ExampleDataset:
         """Return data to score as a dataset, after checking it against fit."""
         check_is_fitted(self)
@@ -135,8 +144,7 @@ class ReadingMixin:
         X = as_dataset(X)
         if y is None and not isinstance(X, Dataset):
             raise ValueError("X_val is given without y_val, its labels.")
-        # a Dataset may draw random numbers
-        with naming_validation_data(), forked_rng(resolve_device(self.device)):
+        with naming_validation_data(), self._draws_undone(X):
             dataset = self._read_new(X)
             if isinstance(X, Dataset):
                 y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))

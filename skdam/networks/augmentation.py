@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
+from skdam._generators import generator_in_use
+
 AUGMENTATIONS = ("crop", "crop-flip")
 
 _CROP = 30 / 32
@@ -17,7 +19,8 @@ class RandomCropFlip(nn.Module):
     The window has 30/32 of each side, as in the experiments of [1]_ (there 30 x 30 of
     32 x 32 pixels), begins at a whole pixel and is resized by bilinear interpolation. Each
     image is cropped independently; the whole batch is one operation on its device. In
-    evaluation mode images pass unchanged. Random numbers come from torch's generator.
+    evaluation mode images pass unchanged. Random numbers come from the generator of the
+    fit or, outside one, from torch's.
 
     Parameters
     ----------
@@ -51,10 +54,14 @@ class RandomCropFlip(nn.Module):
         sides = torch.tensor(X.shape[:1:-1], dtype=X.dtype, device=X.device)
         windows = (_CROP * sides).round()
         free = sides - windows
-        offsets = (torch.rand(len(X), 2, device=X.device, dtype=X.dtype) * (free + 1)).floor()
+        generator = generator_in_use()
+        draws = torch.rand(len(X), 2, device=X.device, dtype=X.dtype, generator=generator)
+        offsets = (draws * (free + 1)).floor()
         scales = (windows / sides).repeat(len(X), 1)
         if self.flip:
-            scales[:, 0] *= 1 - 2 * torch.randint(2, (len(X),), device=X.device)
+            scales[:, 0] *= 1 - 2 * torch.randint(
+                2, (len(X),), device=X.device, generator=generator
+            )
         theta = torch.cat([scales.diag_embed(), ((2 * offsets - free) / sides).unsqueeze(2)], 2)
         grid = affine_grid(theta, list(X.shape), align_corners=False)
         # the outermost samples lie up to half a pixel outside the image

@@ -8,6 +8,8 @@ from inspect import signature
 import torch
 from torch import Tensor, nn
 
+from skdam._generators import generator_in_use
+
 _LEVELS = 2**16
 
 
@@ -16,7 +18,8 @@ class Dropout(nn.Dropout):
 
     On the CPU :class:`torch.nn.Dropout` takes five times as long, because it draws a random
     number for each element. Here four elements share the 64 bits of one random number, and
-    ``p`` is rounded to a multiple of 2 ** -16. Random numbers come from torch's generator.
+    ``p`` is rounded to a multiple of 2 ** -16. Random numbers come from the generator of the fit
+    or, outside one, from torch's.
 
     Examples
     --------
@@ -33,8 +36,10 @@ class Dropout(nn.Dropout):
         """Return X, in training mode with random elements set to zero."""
         if not self.training or self.p == 0:
             return X
-        if self._n_dropped == _LEVELS or X.device.type != "cpu":
+        if X.device.type != "cpu":
             return super().forward(X)
+        if self._n_dropped == _LEVELS:
+            return X * 0
         if not torch.compiler.is_compiling():
             return X * _mask(X, self._n_dropped)
         if _compiled_mask is None:
@@ -47,7 +52,8 @@ class Dropout(nn.Dropout):
 
 
 def _mask(X: Tensor, n_dropped: int) -> Tensor:
-    words = torch.empty(-(-X.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty(-(-X.numel() // 4), dtype=torch.int64)
+    words.random_(-(2**63), None, generator=generator_in_use())
     levels = words.view(torch.int16)[: X.numel()].view(X.shape)
     # comparing float32 is ten times as fast as comparing integers, and exact for 16 bits
     mask = levels.float().ge_(n_dropped - _LEVELS // 2).mul_(_LEVELS / (_LEVELS - n_dropped))

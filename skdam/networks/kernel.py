@@ -7,6 +7,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from skdam._generators import generator_in_use
+
 _DECAY = 0.25
 _N_DECAYS = 5
 _RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -252,7 +254,7 @@ def auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def draw_by_class(y: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
-    """Draw the indices of rows with torch's generator, half of them positives if possible.
+    """Draw the indices of rows, half of them positives if possible.
 
     If a class has fewer than half of ``count`` rows, all of them are drawn and the other
     class fills up the rest.
@@ -288,6 +290,7 @@ def draw_by_class(y: Tensor, count: int, weights: Tensor | None = None) -> Tenso
 def _draw(count: int, n: int, weights: Tensor | None) -> Tensor:
     """Draw ``count`` of n numbers without replacement."""
     if weights is None:
-        return torch.randperm(n)[:count]
+        return torch.randperm(n, generator=generator_in_use())[:count]
     # the first arrivals of n clocks, which tick at rates proportional to the weights
-    return (torch.empty(n).exponential_() / weights.cpu()).argsort()[:count]
+    arrivals = torch.empty(n).exponential_(generator=generator_in_use()) / weights.cpu()
+    return arrivals.argsort()[:count]

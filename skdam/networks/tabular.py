@@ -185,7 +185,8 @@ class TabularMLP(nn.Module):
 
         To be called once, before training. Statistics are learnt from at most 100,000 evenly
         spaced rows, the kernel machine from at most 20,000 rows, half of them positives if there
-        are enough. Those rows, and the landmarks, are drawn with torch's generator.
+        are enough. Those rows, and the landmarks, are drawn with the generator of the fit or,
+        outside one, with torch's.
 
         Parameters
         ----------

@@ -30,7 +30,7 @@ from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.history import History
 from torch import Tensor
 
-from skdam._device import get_rng_state, set_rng_state
+from skdam._generators import get_rng_state, set_rng_state
 from skdam.callbacks import StageSchedule, stages
 from skdam.training.state import load_training_state, training_state
 

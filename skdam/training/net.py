@@ -18,7 +18,8 @@ from skorch.utils import to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
-from skdam._device import forked_rng, present_device
+from skdam._device import present_device
+from skdam._generators import own_generator, redirected_draws
 from skdam.callbacks import StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import labels_of, yields_batches
@@ -194,7 +195,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.checkpoint_: Checkpoint | None = None
         self._step_: Step | None = None
         self._resident_: tuple[Any, Any] | None = None
-        return super().initialize()
+        with redirected_draws():
+            return super().initialize()
 
     def set_params(self, **kwargs: Any) -> CompositionalAUCNet:
         """Set parameters; those that shape the optimizer make it anew."""
@@ -512,6 +514,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.__init__(**reduced)  # type: ignore[misc]
         if fitted is None:
             return
-        with forked_rng(self.device):
+        # weights are drawn and then replaced: global generators must not notice
+        with own_generator(0):
             self.initialize()
         state.unpack(self, fitted)

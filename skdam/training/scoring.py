@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,28 +103,43 @@ def embedding_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """
     embed = getattr(module, "embed", None)
     # it may be the first layer
-    return embed if inspect.ismethod(embed) else partial(_last_linear_input, module)
+    return embed if inspect.ismethod(embed) else _input_of_last_linear(module)
 
 
-def _last_linear_input(module: nn.Module, X: Tensor) -> Tensor:
+def _input_of_last_linear(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    # hooks on the module itself would see what other threads run
+    module = _copied(module)
     seen: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         seen[:] = [next(iter((*inputs, *named.values()))).flatten(1)]
 
-    hooks = [
-        layer.register_forward_pre_hook(keep, with_kwargs=True)
-        for layer in module.modules()
-        if isinstance(layer, nn.Linear)
-    ]
-    try:
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_pre_hook(keep, with_kwargs=True)
+
+    def embed(X: Tensor) -> Tensor:
+        seen.clear()
         module(X)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not seen:
+        if not seen:
+            raise ValueError(
+                f"module {type(module).__name__} runs no nn.Linear, the input of which would be "
+                "its features; give it a method embed(X) that returns them."
+            )
+        return seen.pop()
+
+    return embed
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy of the layers that shares their tensors."""
+    others = (value for layer in module.modules() for value in vars(layer).values())
+    tensors = [value for value in others if isinstance(value, Tensor)]
+    tensors += [*module.parameters(), *module.buffers()]
+    try:
+        return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    except Exception as error:
         raise ValueError(
-            f"module {type(module).__name__} runs no nn.Linear, the input of which would be its "
-            "features; give it a method embed(X) that returns them."
-        )
-    return seen[0]
+            f"module {type(module).__name__} cannot be copied, to watch the input of its last "
+            f"nn.Linear: {error}. Give it a method embed(X) that returns its features."
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skdam._device import RngState, forked_rng, get_rng_state
+from skdam._generators import RngState, forked_rng, get_rng_state
 from skdam.optim.pdsca import PDSCA
 
 
