@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-lowest lint doctest docs clean
+.PHONY: demo test test-long test-lowest lint doctest docs clean
 
 demo: $(READY)
 	$(BIN)/python docs/examples/quickstart.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# the properties with 2,000 examples each, drawn anew each time: about two hours
+test-long: $(READY)
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/test_properties.py
 
 # in an environment of its own; the lowest torch comes with gigabytes of CUDA libraries
 test-lowest:
