@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-kills test-lowest lint doctest docs release clean
+.PHONY: demo test test-kills test-long test-lowest lint doctest docs release clean
 
 demo: $(READY)
 	$(BIN)/python docs/examples/quickstart.py
@@ -15,6 +15,10 @@ test: $(READY)
 # kill fits at 200 random moments, and compare with fits that were left alone
 test-kills: $(READY)
 	SKDAM_KILLS=200 $(BIN)/python -m pytest tests/estimator/test_checkpoint.py -k killed -s
+
+# the properties with 2,000 examples each, drawn anew each time: about two hours
+test-long: $(READY)
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/test_properties.py
 
 # in an environment of its own; the lowest torch comes with gigabytes of CUDA libraries
 test-lowest:

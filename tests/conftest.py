@@ -1,17 +1,28 @@
 """Shared fixtures: real imbalanced data, small networks."""
 
+import os
 from contextlib import contextmanager
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 
 from skdam.datasets import make_imbalanced
 
 matplotlib.use("Agg")
+
+# a fit takes what it takes, and longer on a busy machine
+_ANY_TIME = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+# the same examples each time
+settings.register_profile("fast", max_examples=25, derandomize=True, **_ANY_TIME)
+settings.register_profile(
+    "long", max_examples=int(os.environ.get("N_EX", "2000")), print_blob=True, **_ANY_TIME
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 # files of fixtures hold no examples: several of one name could not be imported as modules
 collect_ignore_glob = ["*conftest.py"]

@@ -9,12 +9,13 @@ import pytest
 import skdam
 
 HOME = Path(skdam.__file__).parent
-FLOOR = {"_device", "_generators", "_targets"}
+FLOOR = {"_device", "_generators", "_numbers", "_targets"}
 PARTS = {"networks", "losses", "optim", "data"}
 # what the files of a wing, or a file at the top, may import besides their own wing
 ALLOWED = {
     "_device": set(),
     "_generators": set(),
+    "_numbers": set(),
     "_targets": set(),
     "_threads": set(),
     "networks": FLOOR,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
 
 from skdam._targets import are_plain, folds_of, rows_of, weights_of
-from skdam.data.memory import InMemoryDataset, to_tensor, unwrapped
+from skdam.data.memory import InMemoryDataset, check_dense, to_tensor, unwrapped
 
 _WORKER_PARAMETERS = {
     "multiprocessing_context",
@@ -112,6 +112,7 @@ def example_of(item: Any) -> Tensor:
             f"got {type(item).__name__}."
         )
     example = to_tensor(item)
+    check_dense(example, "an example of a Dataset")
     if example.is_complex():
         raise TypeError("a Dataset must yield examples of real numbers, got complex ones.")
     # bytes in a table are plain numbers, as they are in an array

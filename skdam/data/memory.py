@@ -56,6 +56,41 @@ def to_tensor(values: np.ndarray | Tensor) -> Tensor:
         return torch.from_numpy(values)
 
 
+def check_dense(tensor: Tensor, what: str) -> None:
+    """Raise TypeError unless a tensor is an ordinary one, with a real number in each place.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    what : str
+        What it is, for the message.
+    """
+    remedies = {
+        "nested": (tensor.is_nested, "pad it, as with .to_padded_tensor(0.0)"),
+        "sparse": (tensor.layout != torch.strided, "pass .to_dense()"),
+        "quantized": (tensor.is_quantized, "pass .dequantize()"),
+        "meta": (tensor.is_meta, "it holds no data"),
+    }
+    for kind, (is_one, remedy) in remedies.items():
+        if is_one:
+            raise TypeError(f"{what} is a {kind} tensor, and a dense one is needed; {remedy}.")
+
+
+def to_array(tensor: Tensor, what: str) -> np.ndarray:
+    """Return a tensor as an array, one of bfloat16 or of eight bits as float32.
+
+    Raises
+    ------
+    TypeError
+        If the tensor is sparse, quantized, nested or without data.
+    """
+    check_dense(tensor, what)
+    is_known = tensor.dtype in (torch.float16, torch.float32, torch.float64)
+    if tensor.is_floating_point() and not is_known:
+        tensor = tensor.float()
+    return tensor.numpy(force=True)
+
+
 def is_in_memory(dataset: Any) -> bool:
     """Return whether a dataset is an :class:`InMemoryDataset` or a Subset of one."""
     return isinstance(unwrapped(dataset)[0], InMemoryDataset)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
+
+from skdam._numbers import as_number, check_ints
 
 AUTO_SAMPLING_RATES = (0.25, 0.75)
 
@@ -71,16 +75,15 @@ class StratifiedBatchSampler(Sampler[list[int]]):
                 f"y must hold both classes, got {len(positives)} positives and "
                 f"{len(negatives)} negatives."
             )
-        if isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 2:
-            raise ValueError(f"batch_size must be an int >= 2, got {batch_size!r}.")
+        check_ints(2, batch_size=batch_size)
         if sampling_rate == "auto":
             rate = float(np.clip(len(positives) / len(labels), *AUTO_SAMPLING_RATES))
-        elif not isinstance(sampling_rate, str) and 0 < sampling_rate < 1:
-            rate = sampling_rate
         else:
-            raise ValueError(
-                f"sampling_rate must be a number in (0, 1) or 'auto', got {sampling_rate!r}."
-            )
+            rate = as_number("sampling_rate", sampling_rate)
+            if not 0 < rate < 1:
+                raise ValueError(
+                    f"sampling_rate must be a number in (0, 1) or 'auto', got {sampling_rate!r}."
+                )
         size = min(int(batch_size), len(labels))
         self.n_positive = min(max(round(rate * size), 1), size - 1)
         self.n_negative = size - self.n_positive
@@ -97,9 +100,21 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         return self._n_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches of an epoch, or the rest of one after loading a state."""
-        for block in self.epoch():
-            yield from block.tolist()
+        """Yield the batches of an epoch, or the rest of one after loading a state.
+
+        Raises
+        ------
+        TypeError
+            If a DataLoader has this sampler as its ``sampler``, which would make one batch of
+            several.
+        """
+        caller = sys._getframe(1).f_code
+        if caller is BatchSampler.__iter__.__code__:
+            raise TypeError(
+                "a StratifiedBatchSampler yields batches: use "
+                "DataLoader(dataset, batch_sampler=sampler) instead of sampler=sampler."
+            )
+        return chain.from_iterable(block.tolist() for block in self.epoch())
 
     def epoch(
         self, device: torch.device | str = "cpu", n_together: int = 1

@@ -35,7 +35,7 @@ from skdam.estimator.inputs import (
     InputSpec,
     as_dataset,
 )
-from skdam.estimator.labels import dataset_labels, encode_labels
+from skdam.estimator.labels import as_labels, dataset_labels, encode_labels
 from skdam.estimator.parameters import (
     CONSTRAINTS,
     OTHER_NAMES,
@@ -43,6 +43,7 @@ from skdam.estimator.parameters import (
     check_callback_names,
     check_parameters,
     net_parameters,
+    plain,
     runs_our_code_only,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
@@ -439,7 +440,7 @@ class CompositionalAUCClassifier(
             Weights >= 0 of the examples; equal by default. They weigh both losses within each
             batch, the statistics of the default network, the calibration and the scores out of
             bag, but not how often an example is drawn. Their scale has no effect. An example of
-            weight 0 counts as absent.
+            weight 0, or of less than 1e-12 of the largest, counts as absent.
         groups : array-like of shape (n,), optional
             Which examples belong together, such as those of one patient. They share a fold of
             cross-fitting, so that scores out of bag are by a member that has not seen the group.
@@ -652,7 +653,7 @@ class CompositionalAUCClassifier(
         X = as_dataset(X)
         if isinstance(X, Dataset):
             y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
-        _, targets = encode_labels(column_or_1d(y), known=self.classes_)
+        _, targets = encode_labels(column_or_1d(as_labels(y)), known=self.classes_)
         scores = self.decision_function(X)
         return float(roc_auc_score(targets, scores, sample_weight=sample_weight))
 
@@ -746,9 +747,11 @@ class CompositionalAUCClassifier(
 
         What the data chose of the network stays as in the previous net, if given.
         """
-        parameters = self.get_params(deep=False) | changes
+        given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        parameters = given | changes
         callbacks = list(self.callbacks or ())
-        stops = stop_callbacks(train, valid, self.early_stopping, self.n_iter_no_change, self.tol)
+        patience = (parameters["n_iter_no_change"], parameters["tol"])
+        stops = stop_callbacks(train, valid, self.early_stopping, *patience)
         callbacks += stops
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))

@@ -65,6 +65,8 @@ class Column:
     @classmethod
     def of_series(cls, series: Any) -> Column:
         """Return a narwhals Series as a column."""
+        if series.dtype in (nw.Int128, nw.UInt128):
+            series = series.cast(nw.Float64)  # numpy has no such integers
         if series.dtype not in (nw.Categorical, nw.Enum):
             is_category = series.dtype in _CATEGORIES_BY_DTYPE
             return cls(series.name, series.to_numpy(), is_category)
@@ -141,7 +143,7 @@ class Column:
         if not self._held <= _PLAIN:
             raise UnreadableColumnError(f"strings; {expected}")
         if "gaps" in self._held:
-            values = np.array([None if _is_gap(value) else value for value in values], dtype=object)
+            values = np.array([None if is_gap(value) else value for value in values], dtype=object)
         try:
             return values.astype(np.float64)
         except OverflowError:
@@ -277,7 +279,8 @@ def _in_words(kind: type) -> str:
     return "strings"
 
 
-def _is_gap(value: Any) -> bool:
+def is_gap(value: Any) -> bool:
+    """Return whether an object is None, or pandas' NA or NaT."""
     return type(value).__name__ in _NAMES_OF_GAPS
 
 
@@ -286,7 +289,7 @@ def _category_of(value: Any) -> Category | None:
     # most are, and the check for numbers is slow
     if type(value) is str:
         return value
-    if _is_gap(value):
+    if is_gap(value):
         return None
     if isinstance(value, bool | np.bool_ | Number):
         try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import _num_samples
+
+from skdam.estimator.labels import as_labels
 
 _ROWS = 2**16
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -45,8 +48,7 @@ def assign_folds(
     if groups is None:
         keys = _hashes(X)
     else:
-        names = column_or_1d(groups)
-        check_consistent_length(X, names)
+        names = as_groups(groups, X)
         keys = _mixed(np.unique(names, return_inverse=True)[1].astype(np.uint64))
     units, unit_of_row = np.unique(keys, return_inverse=True)
     has_positive, has_negative = (
@@ -64,6 +66,24 @@ def assign_folds(
     # from the other end, so that the folds have about as many rows
     fold_of_unit[negative] = n_folds - 1 - np.arange(len(negative)) % n_folds
     return fold_of_unit[unit_of_row]
+
+
+def as_groups(groups: ArrayLike, X: Any) -> np.ndarray:
+    """Return the group of each row of X, of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If groups have another shape than (n,), if one is missing, or if they are of several
+        types.
+    """
+    names = as_labels(groups, "groups")
+    n = _num_samples(X)
+    if names.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"groups must have shape ({n},), one for each row of X, got {names.shape}."
+        )
+    return names.ravel()
 
 
 def fingerprint(X: np.ndarray, folds: np.ndarray) -> str:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+import torch
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 from skorch.helper import SliceDataset
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from skdam.data.examples import ExampleDataset, first_example, kind_of
-from skdam.data.memory import InMemoryDataset
+from skdam.data.memory import InMemoryDataset, to_array
 from skdam.estimator.columns import UnreadableColumnError
 from skdam.estimator.defaults import takes_gaps
 from skdam.estimator.tables import TableSpec, chosen_columns, columns_of, is_frame
@@ -231,10 +232,18 @@ def as_array_like(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If X is sparse.
+        If X is sparse, quantized, masked, a DataLoader or no array at all.
     ValueError
-        If X is an array of dates or durations, which scikit-learn would turn into numbers.
+        If X is an array of dates or durations, which scikit-learn would turn into numbers, or a
+        list of tensors of several shapes.
     """
+    if isinstance(X, DataLoader):
+        raise TypeError("X is a DataLoader; pass its dataset, X.dataset, which is read in batches.")
+    if isinstance(X, np.ma.MaskedArray):
+        raise TypeError(
+            "X is a masked array, and its mask would be lost; pass X.filled(np.nan), where gaps "
+            "are allowed."
+        )
     if issparse(X):
         raise TypeError(
             f"X is a sparse {type(X).__name__}, and dense data is needed; pass X.toarray(), or set "
@@ -246,10 +255,20 @@ def as_array_like(X: Any) -> Any:
             f"X is an array of dates or durations, of dtype {dtype}; encode them as numbers, such "
             "as (X - X.min()) / np.timedelta64(1, 'D')."
         )
+    if isinstance(X, list | tuple) and X and all(isinstance(x, Tensor) for x in X):
+        shapes = {tuple(x.shape) for x in X}
+        if len(shapes) > 1:
+            raise ValueError(f"X is a list of tensors of several shapes: {sorted(shapes)[:3]}.")
+        X = torch.stack(list(X))
     if isinstance(X, Tensor):
-        X = X.numpy(force=True)
-    elif isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 1) > 1:
-        X = np.asarray(X)
+        return to_array(X, "X")
+    if isinstance(X, list | tuple):
+        return np.asarray(X) if X and getattr(X[0], "ndim", 1) > 1 else X
+    if not (hasattr(X, "__array__") or isinstance(X, Dataset) or is_frame(X)) and not np.ndim(X):
+        raise TypeError(
+            "X must be an array, a list of rows, a data frame or a torch Dataset, got "
+            f"{type(X).__name__}."
+        )
     return X
 
 

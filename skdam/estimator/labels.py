@@ -2,15 +2,85 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from skdam.data.examples import read_labels
+from skdam.data.memory import to_array
+from skdam.estimator.columns import is_gap
+
+
+def as_labels(y: Any, name: str = "y") -> np.ndarray:
+    """Return labels as an array: numbers as numbers, whatever held them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+    name : str, default="y"
+        What they are, for the message.
+
+    Returns
+    -------
+    ndarray of any shape
+        Objects that are all booleans or numbers have a dtype of these.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or labels are of several types.
+    TypeError
+        If y is masked or sparse, or a tensor that is not dense.
+    """
+    if isinstance(y, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and its mask would be lost; leave out rows.")
+    if issparse(y):
+        raise TypeError(f"{name} is a sparse {type(y).__name__}; pass {name}.toarray().ravel().")
+    labels = to_array(y, name) if isinstance(y, Tensor) else np.asarray(y)
+    if isinstance(y, list | tuple) and labels.dtype.kind in "SU":
+        # numbers among strings have become strings
+        labels = np.asarray(y, dtype=object)
+    if labels.dtype.kind == "T":
+        labels = labels.astype(object)
+    if labels.dtype.kind != "O":
+        # the same for NaN and NaT
+        _check_present(labels != labels, name)
+        return labels
+    _check_present(np.array([_is_missing(label) for label in labels.flat], dtype=bool), name)
+    kinds = {_kind_of(label) for label in labels.flat}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{name} holds {' and '.join(sorted(kinds))}; make them of one type, for example all "
+            "of them strings."
+        )
+    return np.array(labels.tolist()) if kinds <= {"booleans", "numbers"} else labels
+
+
+def _is_missing(label: Any) -> bool:
+    return is_gap(label) or (isinstance(label, Real) and label != label)
+
+
+def _kind_of(label: Any) -> str:
+    if isinstance(label, bool | np.bool_):
+        return "booleans"
+    if isinstance(label, Real):
+        return "numbers"
+    return "strings" if isinstance(label, str) else f"values of type {type(label).__name__}"
+
+
+def _check_present(is_missing: np.ndarray, name: str) -> None:
+    if is_missing.any():
+        raise ValueError(
+            f"{name} contains NaN, None or NA in {is_missing.sum()} rows, the first in row "
+            f"{is_missing.argmax()}; leave out those rows."
+        )
 
 
 def two_classes(y: ArrayLike) -> np.ndarray:
@@ -59,7 +129,7 @@ def encode_labels(
     ValueError
         If y or ``classes`` does not hold two labels, or holds an unknown one.
     """
-    named = {} if classes is None else {"classes": two_classes(classes)}
+    named = {} if classes is None else {"classes": two_classes(as_labels(classes, "classes"))}
     named["y"] = two_classes(y)
     if known is None:
         known = next(iter(named.values()))
@@ -97,8 +167,8 @@ def dataset_labels(
         If y is None and the items are not pairs.
     """
     if y is None:
-        return read_labels(dataset, **loader_parameters)
-    labels = column_or_1d(y)
+        return as_labels(read_labels(dataset, **loader_parameters))
+    labels = column_or_1d(as_labels(y))
     n_examples = len(dataset)  # type: ignore[arg-type]
     if len(labels) != n_examples:
         raise ValueError(f"y has {len(labels)} labels, the Dataset has {n_examples} examples.")
@@ -139,7 +209,7 @@ def split_by_class(
                 f"early_stopping needs at least 2 examples of each class, got {len(rows)} "
                 f"of {label!r}."
             )
-        n_valid = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
+        n_valid = min(max(round(float(fraction) * len(rows)), 1), len(rows) - 1)
         valid.append(rows[:n_valid])
         train.append(rows[n_valid:])
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(valid))

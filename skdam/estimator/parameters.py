@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 
 from skdam._device import resolve_device
+from skdam._numbers import as_number, in_order
 from skdam.data.batches import inference_batch_size
 from skdam.estimator.decision import CALIBRATIONS
 from skdam.estimator.defaults import recipe
@@ -28,6 +34,25 @@ from skdam.optim.options import HYPERGRADIENTS, VARIANTS, check_composition
 from skdam.optim.pdsca import PDSCA
 from skdam.training.net import PRECISIONS, STRATEGIES, CompositionalAUCNet
 
+
+class Number(Interval):
+    """An interval of numbers; a boolean is none, and a float is one that single precision holds."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether a value is in the interval."""
+        if isinstance(val, bool | np.bool_) or not isinstance(val, self.type):
+            return False
+        if self.type is Integral:
+            return super().is_satisfied_by(val)
+        try:
+            return super().is_satisfied_by(as_number("", val))
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return super().__str__() + (" that single precision holds" if self.type is Real else "")
+
+
 CONSTRAINTS: dict[str, Any] = {
     "module": "no_validation",
     "categorical_features": [None, StrOptions({"from_dtype"}), "array-like"],
@@ -35,27 +60,27 @@ CONSTRAINTS: dict[str, Any] = {
     "variant": [StrOptions(set(VARIANTS))],
     "hypergradient": [StrOptions(set(HYPERGRADIENTS))],
     "inner_loss": [StrOptions(set(INNER_LOSSES)), callable],
-    "margin": [Interval(Real, 0, None, closed="neither")],
-    "inner_steps": [Interval(Integral, 1, None, closed="left")],
-    "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-    "inner_lr": [None, Interval(Real, 0, None, closed="neither")],
+    "margin": [Number(Real, 0, None, closed="neither")],
+    "inner_steps": [Number(Integral, 1, None, closed="left")],
+    "lr": [StrOptions({"auto"}), Number(Real, 0, None, closed="neither")],
+    "inner_lr": [None, Number(Real, 0, None, closed="neither")],
     "betas": [StrOptions({"auto"}), "array-like"],
-    "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-    "epoch_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-    "clip_value": [StrOptions({"auto"}), Interval(Real, 0, None, closed="right")],
+    "weight_decay": [StrOptions({"auto"}), Number(Real, 0, None, closed="left")],
+    "epoch_decay": [StrOptions({"auto"}), Number(Real, 0, None, closed="left")],
+    "clip_value": [StrOptions({"auto"}), Number(Real, 0, None, closed="right")],
     "milestones": [StrOptions({"auto"}), "array-like"],
-    "lr_decay": [Interval(Real, 0, 1, closed="right")],
-    "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
-    "sampling_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
-    "n_members": [None, Interval(Integral, 1, None, closed="left")],
+    "lr_decay": [Number(Real, 0, 1, closed="right")],
+    "max_epochs": [StrOptions({"auto"}), Number(Integral, 1, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Number(Integral, 2, None, closed="left")],
+    "sampling_rate": [StrOptions({"auto"}), Number(Real, 0, 1, closed="neither")],
+    "n_members": [None, Number(Integral, 1, None, closed="left")],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "cross_fit": ["boolean"],
     "calibration": [None, StrOptions(set(CALIBRATIONS))],
     "class_weight": [None, StrOptions({"balanced"}), Mapping],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
+    "validation_fraction": [Number(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [StrOptions({"auto"}), Number(Integral, 1, None, closed="left")],
+    "tol": [Number(Real, 0, None, closed="left")],
     "warm_start": ["boolean"],
     "callbacks": [None, list],
     "checkpoint": [None, str, os.PathLike],
@@ -63,10 +88,28 @@ CONSTRAINTS: dict[str, Any] = {
     "compile": ["boolean"],
     "precision": [StrOptions(set(PRECISIONS))],
     "data_on_device": ["boolean", StrOptions({"auto"})],
-    "n_jobs": [None, Options(Integral, {-1}), Interval(Integral, 1, None, closed="left")],
+    "n_jobs": [None, Options(Integral, {-1}), Number(Integral, 1, None, closed="left")],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+_OF_LOADERS = {
+    "batch_size": [Options(Integral, {-1}), Number(Integral, 1, None, closed="left")],
+    "num_workers": [Number(Integral, 0, None, closed="left")],
+    "timeout": [Number(Real, 0, None, closed="left")],
+    "prefetch_factor": [None, Number(Integral, 1, None, closed="left")],
+    "collate_fn": [callable],
+    "worker_init_fn": [None, callable],
+    "pin_memory": ["boolean"],
+    "persistent_workers": ["boolean"],
+    "in_order": ["boolean"],
+}
+# of the parts, which do not check these themselves
+_PREFIXED_CONSTRAINTS: dict[str, Any] = {
+    f"{prefix}__{name}": constraints
+    for prefix in ("iterator_train", "iterator_valid")
+    for name, constraints in _OF_LOADERS.items()
+} | {"optimizer__adaptive": ["boolean"], "compile__dynamic": [None, "boolean"]}
 
 PREFIXES = (
     "module",
@@ -178,8 +221,15 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         )
     for callback in parameters["callbacks"] or ():
         _check_callback(callback)
+    for name, value in of_prefix(parameters, "callbacks").items():
+        if "__" not in name and not (value is None or _is_callback(value)):
+            raise TypeError(
+                f"callbacks__{name} must be a skorch callback in place of the one of that name, or "
+                f"None to leave it out, got {value!r}."
+            )
     for prefix, (part, reserved) in _PARTS.items():
         _check_prefixed(parameters, prefix, part, reserved)
+    validate_parameter_constraints(_PREFIXED_CONSTRAINTS, parameters, "CompositionalAUCClassifier")
 
 
 def runs_our_code_only(parameters: dict[str, Any], module: type[nn.Module] | nn.Module) -> bool:
@@ -318,7 +368,7 @@ def net_parameters(
     derived |= {f"criterion__{name}": parameters[name] for name in _OF_THE_CRITERION}
     derived |= {f"optimizer__{name}": parameters[name] for name in _OF_THE_OPTIMIZER}
     derived |= {
-        "optimizer__betas": tuple(parameters["betas"]),
+        "optimizer__betas": in_order("betas", parameters["betas"]),
         "iterator_valid__batch_size": inference_batch_size(example_shape),
         "max_epochs": parameters["max_epochs"],
         "batch_size": parameters["batch_size"],
@@ -337,6 +387,13 @@ def net_parameters(
     for prefix in PREFIXES:
         derived |= {f"{prefix}__{k}": v for k, v in of_prefix(parameters, prefix).items()}
     return derived
+
+
+def plain(value: Any) -> Any:
+    """Return a number as Python's own, with which no product overflows; else what is given."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _is_open(parameters: dict[str, Any], name: str) -> bool:
@@ -366,13 +423,19 @@ def parameter_names(function: Callable[..., Any]) -> set[str] | None:
 
 
 def _check_callback(callback: Any) -> None:
-    kind = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
-    kind = kind if isinstance(kind, type) else type(kind)
-    if not issubclass(kind, Callback):
+    if not _is_callback(callback[1] if _is_pair(callback) else callback):
         raise TypeError(
             "callbacks must be a list of skorch callbacks or of pairs (name, callback), "
             f"got {callback!r}."
         )
+
+
+def _is_pair(callback: Any) -> bool:
+    return isinstance(callback, tuple) and len(callback) == 2
+
+
+def _is_callback(value: Any) -> bool:
+    return issubclass(value if isinstance(value, type) else type(value), Callback)
 
 
 def _check_prefixed(

@@ -69,7 +69,8 @@ class PrefixedParametersMixin:
         prefixed = {name: params.pop(name) for name in list(params) if self._is_prefixed(name)}
         names = self.get_params(deep=False)
         for name in params:
-            if name.partition("__")[0] not in names:
+            of, separator, _ = name.partition("__")
+            if of not in names or (separator and not hasattr(names[of], "set_params")):
                 raise ValueError(self._unknown(name))
         super().set_params(**params)  # type: ignore[misc]
         vars(self).update(prefixed)

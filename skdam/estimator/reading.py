@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.utils.data import Dataset, Subset
@@ -20,9 +19,9 @@ from skdam.data.memory import InMemoryDataset
 from skdam.estimator.calibration import check_calibration
 from skdam.estimator.decision import Calibration, odds_of_class_weight
 from skdam.estimator.defaults import module_for
-from skdam.estimator.folds import assign_folds, fingerprint
+from skdam.estimator.folds import as_groups, assign_folds, fingerprint
 from skdam.estimator.inputs import InputSpec, as_array_like, as_dataset, check_choice, validated
-from skdam.estimator.labels import dataset_labels, encode_labels, split_by_class
+from skdam.estimator.labels import as_labels, dataset_labels, encode_labels, split_by_class
 from skdam.estimator.parameters import check_module_parameters, ensemble_size
 from skdam.estimator.prefixed import of_prefix
 from skdam.estimator.validation import naming_validation_data, validation_data
@@ -72,9 +71,9 @@ class ReadingMixin:
         table = None if reset else self._input_spec.table
         rows, weights = present_rows(sample_weight, X)
         if groups is not None:
-            names = column_or_1d(groups)
-            check_consistent_length(X, names)
+            names = as_groups(groups, X)
             groups = names if rows is None else names[rows]
+        y = None if y is None else as_labels(y)
         if isinstance(X, Dataset):
             check_choice(self, is_allowed=False)
         else:
@@ -141,6 +140,8 @@ class ReadingMixin:
                 if value is not None:
                     raise ValueError(f"{name} is given without X_val.")
             return None
+        if isinstance(X, tuple) and len(X) == 2 and y is None:
+            raise ValueError("X_val is a pair; pass its two parts as X_val and y_val.")
         X = as_dataset(X)
         if y is None and not isinstance(X, Dataset):
             raise ValueError("X_val is given without y_val, its labels.")

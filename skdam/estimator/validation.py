@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from torch.utils.data import Subset
 
 from skdam.data.examples import ExampleDataset
 from skdam.data.memory import InMemoryDataset, to_tensor
-from skdam.estimator.labels import encode_labels
-from skdam.estimator.weights import present_rows, with_weights
+from skdam.estimator.labels import as_labels, encode_labels
+from skdam.estimator.weights import naming, present_rows, with_weights
 
 
 def validation_data(
@@ -46,7 +45,7 @@ def validation_data(
         If y has another length, does not hold both classes or holds another label, or if the
         weights are no weights.
     """
-    labels: np.ndarray = column_or_1d(y)
+    labels: np.ndarray = column_or_1d(as_labels(y))
     check_consistent_length(dataset, labels)
     assert_all_finite(labels, input_name="y")
     rows, weights = present_rows(sample_weight, dataset)
@@ -61,12 +60,6 @@ def validation_data(
     return dataset if rows is None else Subset(dataset, rows.tolist())
 
 
-@contextmanager
-def naming_validation_data() -> Iterator[None]:
-    """Say in an error that it is about the validation data."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if type(error) not in (TypeError, ValueError):
-            raise
-        raise type(error)(f"in the validation data, X_val and y_val: {error}") from error
+def naming_validation_data() -> AbstractContextManager[None]:
+    """Return a context that says in an error that it is about the validation data."""
+    return naming("the validation data, X_val and y_val")

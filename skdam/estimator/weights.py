@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,21 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 from torch import Tensor
 
 from skdam._targets import Targets
+from skdam.data.memory import to_array
+
+# of the largest weight
+_LEAST = 1e-12
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Say in an error what it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"in {what}: {error}") from error
 
 
 def present_rows(
@@ -27,7 +44,7 @@ def present_rows(
     Returns
     -------
     rows : ndarray of int, or None
-        None stands for all.
+        None stands for all. An example of less than 1e-12 of the largest weight is absent.
     weights : ndarray of shape (len(rows),), float32, or None
         None stands for equal ones. Their scale has no effect, so they have mean 1.
 
@@ -39,10 +56,16 @@ def present_rows(
     if sample_weight is None:
         return None, None
     shape_only = np.broadcast_to(np.float64(0), (_num_samples(X), 1))
-    weights = _check_sample_weight(
-        sample_weight, shape_only, dtype=np.float64, ensure_non_negative=True
-    )
-    rows = np.flatnonzero(weights)
+    if isinstance(sample_weight, Tensor):
+        sample_weight = to_array(sample_weight, "sample_weight")
+    if isinstance(sample_weight, np.ndarray) and not sample_weight.ndim:
+        sample_weight = sample_weight.item()
+    with naming("sample_weight"):
+        weights = _check_sample_weight(
+            sample_weight, shape_only, dtype=np.float64, ensure_non_negative=True
+        )
+    # single precision cannot tell the others from 0
+    rows = np.flatnonzero(weights > _LEAST * weights.max())
     if not len(rows):
         raise ValueError("sample_weight is 0 for all examples; give some of each class a weight.")
     # first by the largest: a sum of huge weights would overflow

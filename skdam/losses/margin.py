@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from skdam._numbers import as_number
 from skdam._targets import Classes
-from skdam.losses.outer import OuterLoss, weighted_sum
+from skdam.losses.outer import OuterLoss, positive_margin, weighted_sum
 
 
 class AUCMarginLoss(OuterLoss):
@@ -85,15 +86,15 @@ class AUCMarginLoss(OuterLoss):
         n_members: int | None = None,
     ) -> None:
         super().__init__(n_members)
-        if not margin > 0:
-            raise ValueError(f"margin must be a number > 0, got {margin!r}.")
         if version not in ("v1", "v2"):
             raise ValueError(f"version must be 'v1' or 'v2', got {version!r}.")
         if prior is not None and version == "v2":
             raise ValueError("prior is used by version='v1' only; 'v2' needs none.")
-        if prior is not None and not 0 < prior < 1:
-            raise ValueError(f"prior must be in (0, 1) or None, got {prior!r}.")
-        self.margin = margin
+        if prior is not None:
+            prior = as_number("prior", prior)
+            if not 0 < prior < 1:
+                raise ValueError(f"prior must be in (0, 1) or None, got {prior!r}.")
+        self.margin = positive_margin(margin)
         self.version = version
         self.prior = prior
         shape = () if n_members is None else (n_members,)

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from skdam._numbers import as_number, check_ints
+
+_PROBABILITIES = {"Sigmoid", "Softmax"}
+# operations that keep the values
+_VIEWS = {
+    "Alias",
+    "Clone",
+    "Permute",
+    "ReshapeAlias",
+    "Select",
+    "Slice",
+    "Squeeze",
+    "T",
+    "ToCopy",
+    "Transpose",
+    "UnsafeView",
+    "Unsqueeze",
+    "View",
+}
 
 
 class OuterLoss(nn.Module):
@@ -22,10 +44,13 @@ class OuterLoss(nn.Module):
         (batch, k), the columns of which are independent models.
     """
 
+    # whether it has looked where logits come from
+    _knows_logits = False
+
     def __init__(self, n_members: int | None = None) -> None:
         super().__init__()
-        if n_members is not None and n_members < 1:
-            raise ValueError(f"n_members must be an int >= 1 or None, got {n_members!r}.")
+        if n_members is not None:
+            check_ints(1, n_members=n_members)
         self.n_members = n_members
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -92,6 +117,14 @@ class OuterLoss(nn.Module):
             )
         if targets.ndim == 2:
             targets = targets.squeeze(1)
+        if not (torch.compiler.is_compiling() or self._knows_logits or logits.grad_fn is None):
+            self._knows_logits = True
+            if _is_probability(logits):
+                warnings.warn(
+                    "the loss gets the output of a sigmoid or softmax and applies the sigmoid "
+                    "itself; pass logits, the values before it, or training will hardly learn.",
+                    stacklevel=2,
+                )
         dtype = torch.promote_types(logits.dtype, self.dtype)
         return logits.to(dtype), targets.to(dtype)
 
@@ -102,6 +135,26 @@ class OuterLoss(nn.Module):
 
     def ascend(self, lr: float) -> None:
         """Take a dual step at a learning rate; by default there is no dual variable."""
+
+
+def _is_probability(logits: Tensor) -> bool:
+    """Return whether what made a tensor is a sigmoid or softmax, or a view of one.
+
+    The values would not tell: the logits of a new network may all lie between 0 and 1.
+    """
+    node = logits.grad_fn
+    # a name is such as SqueezeBackward1
+    while node is not None and type(node).__name__.partition("Backward")[0] in _VIEWS:
+        node = node.next_functions[0][0]
+    return type(node).__name__.partition("Backward")[0] in _PROBABILITIES
+
+
+def positive_margin(margin: float) -> float:
+    """Return a margin as a float; raise a ValueError unless it is finite and > 0."""
+    number = as_number("margin", margin)
+    if not 0 < number < math.inf:
+        raise ValueError(f"margin must be a number > 0, got {margin!r}.")
+    return number
 
 
 def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:

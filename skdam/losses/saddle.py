@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skdam._targets import Classes
-from skdam.losses.outer import OuterLoss, weighted_sum
+from skdam.losses.outer import OuterLoss, positive_margin, weighted_sum
 
 
 class AUCSaddleLoss(OuterLoss):
@@ -56,9 +56,7 @@ class AUCSaddleLoss(OuterLoss):
 
     def __init__(self, margin: float = 1.0, *, n_members: int | None = None) -> None:
         super().__init__(n_members)
-        if not margin > 0:
-            raise ValueError(f"margin must be a number > 0, got {margin!r}.")
-        self.margin = margin
+        self.margin = positive_margin(margin)
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each column of logits, as :class:`OuterLoss` says."""

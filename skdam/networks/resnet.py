@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from skdam._numbers import check_ints
 from skdam.networks.augmentation import AUGMENTATIONS, RandomCropFlip
-from skdam.networks.checks import check_ints
 from skdam.networks.encoding import Standardiser
 
 

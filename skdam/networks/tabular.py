@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Real
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdam._numbers import as_number, check_ints, in_order
 from skdam._targets import folds_of, rows_of, weights_of
-from skdam.networks.checks import check_ints
 from skdam.networks.columns import ColumnLayer, StandardColumns
 from skdam.networks.dropout import Dropout
 from skdam.networks.kernel import KernelMachine, auc_of_each, deviation_of, draw_by_class
@@ -127,12 +126,7 @@ class TabularMLP(nn.Module):
         n_values: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        try:
-            sizes = tuple(hidden_layer_sizes)
-        except TypeError:
-            raise ValueError(
-                f"hidden_layer_sizes must be a sequence of ints, got {hidden_layer_sizes!r}."
-            ) from None
+        sizes = in_order("hidden_layer_sizes", hidden_layer_sizes)
         check_ints(
             1,
             n_features=n_features,
@@ -142,9 +136,10 @@ class TabularMLP(nn.Module):
         )
         check_ints(1, **{f"hidden_layer_sizes[{i}]": size for i, size in enumerate(sizes)})
         check_ints(0, n_landmarks=n_landmarks)
-        if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
+        dropout = as_number("dropout", dropout)
+        if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a number in [0, 1), got {dropout!r}.")
-        if activation not in ACTIVATIONS:
+        if activation not in tuple(ACTIVATIONS):
             raise ValueError(
                 f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}."
             )
@@ -152,8 +147,10 @@ class TabularMLP(nn.Module):
             raise ValueError(f"encoding must be one of {ENCODINGS} or None, got {encoding!r}.")
         categories = _of_each_column("n_categories", n_categories, n_features)
         values = _of_each_column("n_values", n_values, n_features)
-        self.n_members = int(n_members)
-        sizes = (*sizes, 1)
+        # NumPy's own would overflow
+        n_members, n_bins, n_embedding = int(n_members), int(n_bins), int(n_embedding)
+        self.n_members = n_members
+        sizes = (*map(int, sizes), 1)
         self.columns = StandardColumns(categories)
         self.linear = MemberLinear(n_members, self.columns.n_out, sizes[0])
         self.encoded = None
@@ -383,7 +380,7 @@ class TabularMLP(nn.Module):
 def _of_each_column(name: str, sizes: Sequence[int] | None, n_features: int) -> tuple[int, ...]:
     if sizes is None:
         return (0,) * n_features
-    sizes = tuple(sizes)
+    sizes = in_order(name, sizes)
     if len(sizes) != n_features:
         raise ValueError(
             f"{name} must hold an int for each of the {n_features} columns, got {len(sizes)}."

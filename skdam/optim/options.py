@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+import math
 from operator import itemgetter
 from typing import Any, Literal, get_args
+
+from skdam._numbers import as_number, check_ints, in_order
 
 Variant = Literal["alternating", "lookahead"]
 Hypergradient = Literal["first-order", "exact"]
@@ -39,13 +41,12 @@ def check_composition(
             "hypergradient='exact' needs variant='lookahead': the alternating variant moves the "
             "weights to the inner point and has no hypergradient."
         )
-    if not isinstance(inner_steps, Integral) or inner_steps < 0:
-        raise ValueError(f"inner_steps must be an int >= 0, got {inner_steps!r}.")
+    check_ints(0, inner_steps=inner_steps)
     if variant == "lookahead" and inner_steps != 1:
         raise ValueError(f"variant='lookahead' takes inner_steps=1, got {inner_steps!r}.")
     if averaging is None:
         return
-    if not 0 < _number("averaging", averaging) < 1:
+    if not 0 < as_number("averaging", averaging) < 1:
         raise ValueError(f"averaging must be a number in (0, 1) or None, got {averaging!r}.")
     if variant == "lookahead":
         raise ValueError(
@@ -58,17 +59,16 @@ def normalise_group(group: Options) -> None:
     """Turn the numbers of a group into Python's own, which any file format takes, or raise."""
     for name in ("lr", "inner_lr", "clip_value", "eps", "weight_decay", "epoch_decay", "beta2"):
         if group[name] is not None or name != "inner_lr":
-            group[name] = _number(name, group[name])
-    for name in ("lr", "inner_lr", "clip_value", "eps"):
-        if group[name] is not None and not group[name] > 0:
+            group[name] = as_number(name, group[name])
+    for name in ("lr", "inner_lr", "eps"):
+        if group[name] is not None and not 0 < group[name] < math.inf:
             raise ValueError(f"{name} must be a number > 0, got {group[name]!r}.")
+    if not group["clip_value"] > 0:
+        raise ValueError(f"clip_value must be a number > 0 or inf, got {group['clip_value']!r}.")
     for name in ("weight_decay", "epoch_decay"):
-        if not group[name] >= 0:
+        if not 0 <= group[name] < math.inf:
             raise ValueError(f"{name} must be a number >= 0, got {group[name]!r}.")
-    try:
-        betas = [_number("betas", beta) for beta in group["betas"]]
-    except TypeError:
-        betas = []
+    betas = [as_number("an item of betas", beta) for beta in in_order("betas", group["betas"])]
     if len(betas) != 2 or not all(0 < beta <= 1 for beta in betas):
         raise ValueError(f"betas must be a pair of numbers in (0, 1], got {group['betas']!r}.")
     group["betas"] = tuple(betas)
@@ -76,12 +76,3 @@ def normalise_group(group: Options) -> None:
         raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")
     # where torch's schedulers look for the rate that they started from
     group.setdefault("initial_lr", group["lr"])
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        return float(value)
-    except TypeError:
-        raise ValueError(f"{name} must hold numbers, got {value!r}.") from None

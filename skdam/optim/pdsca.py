@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
@@ -163,12 +164,15 @@ class PDSCA(torch.optim.Optimizer):
         averaging: float | None = None,
     ) -> None:
         check_composition(variant, inner_steps, hypergradient, averaging)
+        for name, value in (("pretraining", pretraining), ("adaptive", adaptive)):
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{name} must be a bool, got {value!r}.")
         self.loss = loss
         self.variant = variant
         self.inner_steps = int(inner_steps)
         self.hypergradient = hypergradient
-        self.pretraining = pretraining
-        self.adaptive = adaptive
+        self.pretraining = bool(pretraining)
+        self.adaptive = bool(adaptive)
         self.averaging = None if averaging is None else float(averaging)
         self._steps = 0
         # whether weights that predict have taken the place of those that are trained

@@ -155,3 +155,20 @@ def test_a_state_of_other_data_is_refused():
             StratifiedBatchSampler(other, 4).load_state_dict(state)
     with pytest.raises(ValueError, match=r"with \[1, 3\] positives and negatives.*\[2, 4\]"):
         StratifiedBatchSampler(labels(3, 7), 6).load_state_dict(state)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"batch_size": 10}, {"num_workers": 1}], ids=str)
+def test_a_loader_that_would_batch_the_batches_is_refused(parameters):
+    y = labels(30, 70)
+    dataset = TensorDataset(torch.arange(100), torch.from_numpy(y))
+    sampler = StratifiedBatchSampler(y, 10, random_state=0)
+    with pytest.raises(TypeError, match="batch_sampler=sampler"):
+        next(iter(DataLoader(dataset, sampler=sampler, **parameters)))
+
+
+def test_a_loader_that_does_not_batch_takes_the_batches():
+    y = labels(30, 70)
+    dataset = TensorDataset(torch.arange(100), torch.from_numpy(y))
+    sampler = StratifiedBatchSampler(y, 10, random_state=0)
+    loader = DataLoader(dataset, sampler=sampler, batch_size=None)
+    assert [(len(x), int(y.sum())) for x, y in loader] == [(10, 3)] * 10

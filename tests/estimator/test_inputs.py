@@ -1,12 +1,15 @@
 """Arrays, frames and Datasets as input."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from scipy.sparse import csr_array
 from torch import nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from skdam import ResNet20, TabularMLP
 from skdam.data.examples import ExampleDataset
@@ -95,8 +98,58 @@ BAD_DATA = {
         lambda X, y: (pd.DataFrame(X, columns=list("abcd")).assign(o=[{}] * len(X)), y),
         r"'o': lists or structs; make columns",
     ),
+    "quantized": (
+        lambda X, y: (quantized(X), y),
+        r"X is a quantized tensor.*pass \.dequantize\(\)",
+    ),
+    "sparse tensor": (
+        lambda X, y: (torch.from_numpy(X).to_sparse(), y),
+        r"X is a sparse tensor.*pass \.to_dense\(\)",
+    ),
+    "complex tensor": (lambda X, y: (torch.from_numpy(X) + 0j, y), "Complex data not supported"),
+    "no data": (lambda X, y: (torch.from_numpy(X).to("meta"), y), "X is a meta tensor"),
+    "masked": (
+        lambda X, y: (np.ma.masked_array(X, mask=X > 1), y),
+        r"X is a masked array.*X\.filled\(np\.nan\)",
+    ),
+    "loader": (
+        lambda X, y: (DataLoader(TensorDataset(torch.from_numpy(X))), y),
+        r"X is a DataLoader; pass its dataset",
+    ),
+    "generator": (lambda X, y: ((row for row in X), y), "X must be an array.*got generator"),
+    "dict": (lambda X, y: ({"a": X[:, 0]}, y), "X must be an array.*got dict"),
+    "path": (lambda X, y: ("data.csv", y), "X must be an array.*got str"),
+    "tensors of several shapes": (
+        lambda X, y: ([torch.zeros(4 - (i == 3)) for i in range(len(y))], y),
+        "list of tensors of several shapes",
+    ),
     "NaN in y": (lambda X, y: (X, np.where(np.arange(len(y)) == 0, np.nan, y)), "y contains NaN"),
 }
+
+
+def quantized(X):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        return torch.quantize_per_tensor(torch.from_numpy(X), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
+def test_tensors_of_few_bits_are_read_as_float32(toy, dtype, make):
+    X, y = toy
+    few = torch.from_numpy(X).to(dtype)
+    expected = make(max_epochs=1).fit(few.float(), y).decision_function(few.float())
+    for data in (few, list(few)):
+        clf = make(max_epochs=1).fit(data, y)
+        np.testing.assert_array_equal(clf.decision_function(data), expected)
+
+
+def test_integers_of_128_bits_are_numbers(toy, make):
+    y = toy[1]
+    whole = np.arange(len(y))
+    frames = [pl.DataFrame({"a": pl.Series(whole, dtype=kind)}) for kind in (pl.Int64, pl.Int128)]
+    scores = [make(max_epochs=1).fit(X, y).decision_function(X) for X in frames]
+    np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize("case", BAD_DATA)

@@ -1,6 +1,7 @@
 """Labels, targets, and the split for validation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -28,6 +29,77 @@ def test_any_two_labels_are_classes(toy, labels, make):
     np.testing.assert_array_equal(clf.classes_[probabilities.argmax(1)], expected)
     positive = labels[y.astype(int)] == clf.classes_[1]
     assert roc_auc_score(positive, scores) > 0.8
+
+
+NAMES = np.array(["ill", "well"], dtype=object)
+PLACES = {
+    "fit": lambda clf, X, y: clf.fit(X, y),
+    "partial_fit": lambda clf, X, y: clf.partial_fit(X, y),
+    "validation": lambda clf, X, y: clf.fit(X, np.arange(len(X)) % 2, X_val=X, y_val=y),
+    "dataset": lambda clf, X, y: clf.fit(TensorDataset(torch.from_numpy(X)), y),
+    "score": lambda clf, X, y: clf.fit(X, np.arange(len(X)) % 2).score(X, y),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("gap", [pd.NA, None, np.nan, pd.NaT, "series", "nullable", "category"])
+def test_a_missing_label_is_refused_with_its_row(toy, make, gap, place):
+    X, y = toy
+    labels = NAMES[y.astype(int)]
+    labels[7] = None if isinstance(gap, str) else gap
+    if isinstance(gap, str):
+        dtype = {"series": "object", "nullable": "string", "category": "category"}[gap]
+        labels = pd.Series(labels, dtype=dtype)
+    with pytest.raises(ValueError, match="y contains NaN, None or NA in 1 rows, the first in row"):
+        PLACES[place](make(max_epochs=1), X, labels)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_labels_of_several_types_are_refused(toy, make, place):
+    X, y = toy
+    labels = np.array([0, "ill"], dtype=object)[y.astype(int)]
+    for mixed in (labels, labels.tolist()):
+        with pytest.raises(ValueError, match="y holds numbers and strings; make them of one type"):
+            PLACES[place](make(max_epochs=1), X, mixed)
+
+
+@pytest.mark.parametrize("kind", ["float", "date"])
+def test_gaps_in_numbers_and_dates_are_no_labels(toy, make, kind):
+    X, y = toy
+    labels = np.where(y == 1, 1.0, np.nan)
+    if kind == "date":
+        labels = np.where(y == 1, np.datetime64("2020-01-01"), np.datetime64("NaT"))
+    with pytest.raises(ValueError, match="y contains NaN, None or NA in 170 rows"):
+        make().fit(X, labels)
+
+
+def test_a_mask_of_labels_is_not_lost(toy, make):
+    X, y = toy
+    with pytest.raises(TypeError, match="y is a masked array"):
+        make().fit(X, np.ma.masked_array(y, mask=np.arange(len(y)) == 3))
+
+
+@pytest.mark.parametrize(
+    ("convert", "expected"),
+    [
+        (lambda y: y.astype(int).astype(object), int),
+        (lambda y: (y == 1).astype(object), bool),
+        (lambda y: pd.Series(y.astype(int), dtype="Int64"), int),
+        (lambda y: pd.Series(y == 1, dtype="boolean"), bool),
+        (lambda y: pd.Series(y.astype(int), dtype="category"), int),
+        (lambda y: torch.from_numpy(y).bfloat16(), np.float32),
+        (lambda y: torch.from_numpy(y).requires_grad_(), np.float32),
+    ],
+    ids=str,
+)
+def test_labels_keep_their_type_whatever_holds_them(toy, make, convert, expected):
+    X, y = toy
+    clf = make(max_epochs=1).fit(X, convert(y))
+    assert clf.classes_.dtype == expected
+    assert clf.predict(X).dtype == expected
+    np.testing.assert_array_equal(
+        clf.decision_function(X), make(max_epochs=1).fit(X, y).decision_function(X)
+    )
 
 
 def test_partial_fit_learns_the_classes_from_the_first_call(toy, make):

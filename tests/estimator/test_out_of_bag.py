@@ -232,6 +232,21 @@ def test_groups_without_cross_fitting_are_refused(toy, make, parameters):
         make(**parameters).fit(*toy, groups=np.arange(200))
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda groups: np.where(groups == 3, np.nan, groups), "groups contains NaN.*first in row"),
+        (lambda groups: [None, *groups[1:]], "groups contains NaN.*in 1 rows, the first in row 0"),
+        (lambda groups: ["a", *groups[1:].tolist()], "groups holds numbers and strings"),
+        (lambda groups: np.c_[groups, groups], r"groups must have shape \(200,\).*\(200, 2\)"),
+        (lambda groups: "hospital", r"groups must have shape \(200,\).*\(\)"),
+    ],
+)
+def test_what_are_no_groups_is_said_to_be_about_them(toy, make, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        make().fit(*toy, groups=spoil(np.arange(200) // 2))
+
+
 def test_groups_of_a_dataset_are_refused(toy, make):
     with pytest.raises(ValueError, match="groups are for the folds of cross-fitting"):
         make().fit(UserDataset(*toy), groups=np.arange(200))
@@ -241,7 +256,7 @@ def test_groups_of_a_dataset_are_refused(toy, make):
 def test_groups_must_be_as_many_as_rows(toy, make, n_weights):
     weights = None if n_weights is None else np.arange(n_weights) % 2
     for n_groups in (199, 201):
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ValueError, match=rf"groups must have shape .*got \({n_groups},\)"):
             make().fit(*toy, weights, groups=np.arange(n_groups))
 
 

@@ -1,6 +1,9 @@
 """Which part takes which parameter, and which parameters are refused."""
 
 import inspect
+import re
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -137,8 +140,8 @@ BAD_PARAMETERS = [
     ({"callbacks": "all"}, "'callbacks' parameter"),
     ({"callbacks": [1]}, "callbacks must be a list of skorch callbacks.*got 1"),
     ({"callbacks": [("a",)]}, "callbacks must be a list of skorch callbacks"),
-    ({"betas": ("a", "b")}, "betas must hold numbers"),
-    ({"optimizer__eps": "x"}, "eps must hold numbers"),
+    ({"betas": ("a", "b")}, "an item of betas must be a number"),
+    ({"optimizer__eps": "x"}, "eps must be a number"),
     ({"module__dropout": "a"}, "dropout must be a number"),
     ({"module__hidden_layer_sizes": 8}, "hidden_layer_sizes must be a sequence"),
     ({"module__n_features": 7}, "module__n_features is not a parameter"),
@@ -159,12 +162,73 @@ BAD_PARAMETERS = [
     ({"iterator_train__shuffle": True}, "iterator_train__shuffle is not a parameter.*batch_size"),
     ({"iterator_valid__sise": 3}, "iterator_valid__sise is not a parameter"),
     ({"callbacks__nobody__x": 1}, "callbacks__nobody__x names no callback"),
+    ({"callbacks__print_log": 1}, "callbacks__print_log must be a skorch callback.*got 1"),
+    ({"optimizer__adaptive": "no"}, "'optimizer__adaptive' parameter .*'bool'.*'no'"),
+    ({"optimizer__adaptive": 0}, "'optimizer__adaptive' parameter"),
+    ({"optimizer__averaging": True}, "averaging must be a number, got True"),
+    ({"optimizer__eps": np.inf}, "eps must be a number > 0, got inf"),
+    ({"optimizer__inner_steps": True}, "inner_steps must be an int"),
+    ({"criterion__margin": "1"}, "margin must be a number, got '1'"),
+    ({"criterion__margin": np.inf}, "margin must be a number > 0, got inf"),
+    ({"criterion__version": "v1", "criterion__prior": "0.1"}, "prior must be a number, got '0.1'"),
+    ({"module__activation": []}, r"activation must be one of .*got \[\]"),
+    ({"module__hidden_layer_sizes": ""}, "hidden_layer_sizes must be a sequence"),
+    ({"module__hidden_layer_sizes": {8, 9}}, "hidden_layer_sizes must be a sequence"),
+    ({"module__n_values": 1}, "n_values must be a sequence of numbers, got 1"),
+    ({"betas": {0.5, 0.6}}, "betas must be a sequence"),
+    ({"iterator_train__batch_size": 32.0}, "'iterator_train__batch_size' parameter"),
+    ({"iterator_train__batch_size": None}, "'iterator_train__batch_size' parameter"),
+    ({"iterator_train__pin_memory": "no"}, "'iterator_train__pin_memory' parameter .*'bool'"),
+    ({"iterator_train__num_workers": "1"}, "'iterator_train__num_workers' parameter"),
+    ({"iterator_train__num_workers": True}, "'iterator_train__num_workers' parameter"),
+    ({"iterator_valid__worker_init_fn": 1}, "'iterator_valid__worker_init_fn' parameter"),
+    ({"iterator_valid__collate_fn": "x"}, "'iterator_valid__collate_fn' parameter"),
+    *[
+        (
+            {name: value},
+            f"{name.removeprefix('optimizer__')}.*single precision.*{re.escape(str(value))}",
+        )
+        for name in ("lr", "inner_lr", "margin", "weight_decay", "clip_value", "optimizer__lr")
+        for value in (1e308, 1e-320)
+    ],
+    *[({name: np.nan}, f"{name}.*nan") for name in ("lr", "clip_value", "margin", "tol")],
+    *[({name: True}, f"'{name}' parameter") for name in ("lr", "max_epochs", "n_jobs", "tol")],
+    ({"lr": Decimal("0.5")}, r"'lr' parameter .*Decimal\('0.5'\)"),
+    ({"lr": 0.5j}, "'lr' parameter .*0.5j"),
 ]
 
 
 @pytest.mark.parametrize(("parameters", "message"), BAD_PARAMETERS, ids=str)
 def test_bad_parameters_are_refused_before_training(toy, parameters, message, make, assert_refused):
     assert_refused(make(**parameters), toy, message, toy)
+
+
+# halves are exact in all of these types
+@pytest.mark.parametrize("number", [np.float16, np.float32, Fraction])
+def test_numbers_of_any_type_are_numbers(toy, number, make):
+    names = (
+        "lr", "inner_lr", "margin", "weight_decay", "epoch_decay", "clip_value", "lr_decay",
+        "sampling_rate", "validation_fraction", "tol", "module__dropout", "optimizer__averaging",
+        "optimizer__eps", "optimizer__beta2", "iterator_train__timeout",
+    )  # fmt: skip
+    parameters = {"early_stopping": True, "milestones": (0.5,), "betas": (0.5, 0.5)}
+    scores = []
+    for kind in (float, number):
+        values = {name: kind(0.5) for name in names} | parameters
+        clf = make(**values, n_members=2, module__hidden_layer_sizes=(4,)).fit(*toy)
+        scores.append(clf.decision_function(toy[0]))
+    np.testing.assert_array_equal(*scores)
+
+
+def test_small_integers_of_numpy_do_not_overflow(toy, make):
+    names = ("batch_size", "n_members", "max_epochs", "n_iter_no_change", "module__n_bins")
+    scores = [
+        make(**{name: kind(127) if name == "module__n_bins" else kind(9) for name in names})
+        .fit(*toy)
+        .decision_function(toy[0])
+        for kind in (int, np.int8)
+    ]
+    np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")

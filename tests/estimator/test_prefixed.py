@@ -30,6 +30,14 @@ def test_other_names_are_refused(name):
         Estimator().set_params(**{name: 1})
 
 
+@pytest.mark.parametrize("name", ["module__", "callbacks__", "lr__x"])
+def test_a_name_without_its_end_is_refused(make, name):
+    clf = make()
+    with pytest.raises(ValueError, match=f"Invalid parameter '{name}'"):
+        clf.set_params(**{name: 1})
+    assert clf.get_params() == make().get_params()
+
+
 def test_a_prefix_selects_its_parameters():
     parameters = {"size": 1, "part__depth": 2, "part__of__it": 3, "other_part__depth": 4}
     assert of_prefix(parameters, "part") == {"depth": 2, "of__it": 3}

@@ -177,6 +177,8 @@ def test_a_validation_example_without_weight_is_absent(parts, fit, kind, weight)
     [
         (lambda X, y: {"y_val": None}, "X_val is given without y_val"),
         (lambda X, y: {"X_val": None}, "y_val is given without X_val"),
+        (lambda X, y: {"X_val": (X, y), "y_val": None}, "X_val is a pair; pass its two parts"),
+        (lambda X, y: {"X_val": 0.2}, "validation data.*X must be an array.*got float"),
         (
             lambda X, y: {"X_val": None, "y_val": None, "sample_weight_val": np.ones(len(y))},
             "sample_weight_val is given without X_val",

@@ -1,6 +1,7 @@
 """Weights of examples."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import config_context
@@ -69,6 +70,47 @@ def test_weights_of_a_dataset_are_those_of_the_array(toy, make, n_workers):
 def test_wrong_weights_are_refused(toy, make, weights, message):
     with pytest.raises(ValueError, match=message):
         make().fit(*toy, sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("balanced", "in sample_weight: could not convert"),
+        ({0: 1.0, 1: 2.0}, "in sample_weight: .*dict"),
+        (np.ones(200) + 0j, "in sample_weight: Complex"),
+        (np.where(np.arange(200) == 0, 1e300, 1.0), "y must hold two classes"),
+    ],
+    ids=str,
+)
+def test_what_are_no_weights_is_said_to_be_about_them(toy, make, weights, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make().fit(*toy, sample_weight=weights)
+
+
+def test_weights_come_in_any_form(toy, make):
+    X, y = toy
+    expected = make(max_epochs=1).fit(X, y, sample_weight=WEIGHTS).decision_function(X)
+    for weights in (
+        torch.from_numpy(WEIGHTS).bfloat16(),
+        pd.Series(WEIGHTS, dtype="Float64", index=np.arange(200)[::-1]),
+    ):
+        scores = make(max_epochs=1).fit(X, y, sample_weight=weights).decision_function(X)
+        np.testing.assert_array_equal(scores, expected)
+    plain = make(max_epochs=1).fit(X, y).decision_function(X)
+    one = make(max_epochs=1).fit(X, y, sample_weight=np.array(2.0)).decision_function(X)
+    np.testing.assert_array_equal(one, plain)
+
+
+def test_weights_that_are_nearly_nothing_count_as_none(toy, make):
+    X, y = toy
+    absent = np.arange(200) % 5 == 0
+    scores = [
+        make(max_epochs=1)
+        .fit(X, y, sample_weight=np.where(absent, small, WEIGHTS))
+        .decision_function(X)
+        for small in (0.0, 1e-30)
+    ]
+    np.testing.assert_array_equal(*scores)
 
 
 def test_weights_agree_with_repeated_rows_on_average(toy, make):

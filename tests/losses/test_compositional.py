@@ -72,3 +72,43 @@ def test_the_inner_loss_may_be_replaced(logits_and_targets):
     loss.inner_loss = "focal"
     expected = CompositionalAUCLoss(inner_loss="focal")(*logits_and_targets, "inner")
     assert loss(*logits_and_targets, "inner") == expected
+
+
+LOSSES = [
+    (AUCMarginLoss(), {}),
+    (CompositionalAUCLoss(), {"phase": "inner"}),
+    (CompositionalAUCLoss(saddle="batch"), {"phase": "outer"}),
+]
+
+
+@pytest.mark.parametrize(("loss", "phase"), LOSSES, ids=str)
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        torch.sigmoid,
+        lambda logits: torch.sigmoid(logits[:, None]).squeeze(1),
+        lambda logits: torch.sigmoid(logits[:, None]).view(-1).half(),
+        lambda logits: torch.stack([-logits, logits], 1).softmax(1)[:, 1],
+    ],
+)
+def test_probabilities_in_place_of_logits_are_warned_of_once(loss, phase, probabilities):
+    loss = copy.deepcopy(loss)
+    scores, targets = probabilities(torch.zeros(8, requires_grad=True)), torch.arange(8) % 2
+    with pytest.warns(UserWarning, match="output of a sigmoid or softmax.*pass logits"):
+        loss(scores, targets, **phase)
+    loss(scores, targets, **phase)
+
+
+@pytest.mark.parametrize(("loss", "phase"), LOSSES, ids=str)
+@pytest.mark.parametrize(
+    "logits",
+    [
+        lambda x: x + 0.5,  # in [0, 1] as well
+        lambda x: 3 * torch.sigmoid(x) - 1,
+        lambda x: torch.tanh(torch.sigmoid(x)),
+        lambda x: torch.sigmoid(x).detach(),  # nothing is trained
+    ],
+)
+def test_logits_are_not_taken_for_probabilities(loss, phase, logits):
+    scores = logits(torch.zeros(8, requires_grad=True))
+    copy.deepcopy(loss)(scores, torch.arange(8) % 2, **phase)
