@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from numbers import Integral, Number, Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -255,7 +255,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple | set):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, str | Number | np.generic | np.ndarray)
+    return value is None or isinstance(value, str | Real | np.generic | np.ndarray)
 
 
 def check_module_parameters(
