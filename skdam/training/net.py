@@ -514,14 +514,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if isinstance(self.module, nn.Module):
             reduced["module"] = copy.deepcopy(self.module).cpu()
         reduced["callbacks"] = clone(self.callbacks, safe=False)
+        # in one item: of a parameter that is missing, the default would be taken
+        parts: dict[str, Any] = {"parameters": reduced}
         if self.initialized_:
-            reduced["fitted"] = state.pack(self)
-        return reduced
+            parts["fitted"] = state.pack(self)
+        return parts
 
     @checked
-    def __setstate__(self, reduced: dict[str, Any]) -> None:
-        reduced = dict(reduced)
-        fitted = reduced.pop("fitted", None)
+    def __setstate__(self, parts: dict[str, Any]) -> None:
+        reduced, fitted = dict(parts["parameters"]), parts.get("fitted")
         reduced["device"] = present_device(reduced["device"])
         self.__init__(**reduced)  # type: ignore[misc]
         if fitted is None:
