@@ -278,7 +278,12 @@ class CompositionalAUCClassifier(
 
     A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
     it builds the network from its class. So a custom module has to keep all that it learns in
-    parameters and buffers.
+    parameters and buffers. :meth:`trim_for_prediction` makes it several times smaller.
+
+    Take care with whom you share a model of confidential data: the default network for tables holds
+    up to 512 training rows, and values and categories that occur in the columns. The page
+    on saving and loading models says what a file tells. ``module__n_landmarks=0`` leaves the rows
+    out.
 
     References
     ----------

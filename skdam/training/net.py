@@ -465,7 +465,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         Unlike in skorch, the history and the parameters of the net stay.
         """
         self.check_is_fitted()
-        self.optimizer_ = self.gradients_ = None
+        self.optimizer_ = None
+        # a compiled executor refers to the optimizer
+        self.__dict__.pop("gradients_", None)
 
     def check_training_readiness(self) -> None:
         """Raise SkorchTrainingImpossibleError if the net is trimmed for prediction."""
