@@ -1,5 +1,6 @@
 """Deep networks trained end to end for ROC AUC, as scikit-learn estimators."""
 
+from skdam._version import __version__ as __version__
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.display import TrainingHistoryDisplay
 from skdam.estimator.classifier import CompositionalAUCClassifier
@@ -9,11 +10,13 @@ from skdam.networks.augmentation import RandomCropFlip
 from skdam.networks.resnet import ResNet20
 from skdam.networks.tabular import TabularMLP
 from skdam.optim.pdsca import PDSCA
+from skdam.persistence import SKOPS_TRUSTED_TYPES
 from skdam.training.epoch import DivergenceError
 from skdam.training.net import CompositionalAUCNet
 
 __all__ = [
     "PDSCA",
+    "SKOPS_TRUSTED_TYPES",
     "AUCMarginLoss",
     "CompositionalAUCClassifier",
     "CompositionalAUCLoss",
@@ -25,8 +28,8 @@ __all__ = [
     "TabularMLP",
     "TrainingHistoryDisplay",
 ]
-__version__ = "0.1.0.dev0"
 
 # one path to each public name, in pickles, trusted types and links, wherever its file lies
 for _name in __all__:
-    globals()[_name].__module__ = __name__
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__

@@ -10,6 +10,7 @@ import skdam
 
 HOME = Path(skdam.__file__).parent
 FLOOR = {"_device", "_generators", "_numbers", "_targets"}
+STAMP = {"_stamp"}
 PARTS = {"networks", "losses", "optim", "data"}
 # what the files of a wing, or a file at the top, may import besides their own wing
 ALLOWED = {
@@ -18,6 +19,8 @@ ALLOWED = {
     "_numbers": set(),
     "_targets": set(),
     "_threads": set(),
+    "_version": set(),
+    "_stamp": {"_version"},
     "networks": FLOOR,
     "losses": FLOOR,
     "optim": FLOOR,
@@ -25,8 +28,9 @@ ALLOWED = {
     "callbacks": FLOOR,
     "datasets": set(),
     "display": set(),
-    "training": PARTS | FLOOR | {"callbacks"},
-    "estimator": PARTS | FLOOR | {"_threads", "callbacks", "training"},
+    "persistence": STAMP,
+    "training": PARTS | FLOOR | STAMP | {"callbacks"},
+    "estimator": PARTS | FLOOR | STAMP | {"_threads", "callbacks", "training"},
 }
 
 

@@ -7,7 +7,8 @@ import pytest
 
 import skdam
 
-CLASSES = [getattr(skdam, name) for name in skdam.__all__]
+PUBLIC = [getattr(skdam, name) for name in skdam.__all__]
+CLASSES = [value for value in PUBLIC if isinstance(value, type)]
 METHODS = {
     f"{kind.__name__}.{name}": member
     for kind in CLASSES

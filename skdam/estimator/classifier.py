@@ -23,6 +23,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skdam._generators import forked_rng, own_generator
+from skdam._stamp import checked, stamped
 from skdam._threads import n_threads, n_torch_threads, threads, work_of
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.batches import sample_for_statistics
@@ -291,7 +292,12 @@ class CompositionalAUCClassifier(
 
     A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
     it builds the network from its class. So a custom module has to keep all that it learns in
-    parameters and buffers.
+    parameters and buffers. :meth:`trim_for_prediction` makes it several times smaller.
+
+    Take care with whom you share a model of confidential data: the default network for tables holds
+    up to 512 training rows, and values and categories that occur in the columns. The page
+    on saving and loading models says what a file tells. ``module__n_landmarks=0`` leaves the rows
+    out.
 
     References
     ----------
@@ -475,7 +481,7 @@ class CompositionalAUCClassifier(
         """
         with self._all_or_nothing():
             self._check_parameters()
-            previous = getattr(self, "net_", None) if self.warm_start else None
+            previous = self._trained_net() if self.warm_start else None
             module, dataset = self._read(
                 X, y, sample_weight, reset=previous is None, groups=groups, cross_fit=self.cross_fit
             )
@@ -525,7 +531,7 @@ class CompositionalAUCClassifier(
         """
         with self._all_or_nothing():
             self._check_parameters()
-            previous = getattr(self, "net_", None)
+            previous = self._trained_net()
             module, dataset = self._read(
                 X, y, sample_weight, reset=previous is None, classes=classes
             )
@@ -690,6 +696,54 @@ class CompositionalAUCClassifier(
         with self._threads(self.net_):
             return self.net_.embed(dataset)
 
+    def trim_for_prediction(self) -> Self:
+        """Drop what only training needs, which is most of a model.
+
+        That is the state of the optimizer, which holds several numbers for each weight, and
+        ``oob_decision_function_``, the scores of single training rows. All predictions,
+        ``history_`` and ``oob_score_`` stay. There is no way back: to keep the model as it is, trim
+        a ``copy.deepcopy``. The name is skorch's.
+
+        After this, :meth:`partial_fit`, and :meth:`fit` with ``warm_start``, raise a ValueError.
+        :meth:`fit` without it trains a new model.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before :meth:`fit`.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> from sklearn.datasets import make_classification
+        >>> from skdam import CompositionalAUCClassifier
+        >>> X, y = make_classification(weights=[0.8], random_state=0)
+        >>> clf = CompositionalAUCClassifier(max_epochs=2, random_state=0).fit(X, y)
+        >>> size = len(pickle.dumps(clf))
+        >>> len(pickle.dumps(clf.trim_for_prediction())) < size / 2
+        True
+        """
+        check_is_fitted(self)
+        self.net_.trim_for_prediction()
+        for name in ("oob_decision_function_", "_fingerprint", "_rng"):
+            self.__dict__.pop(name, None)
+        return self
+
+    def _trained_net(self) -> CompositionalAUCNet | None:
+        """Return the net of the last fit, to train it further; None before the first fit."""
+        net = getattr(self, "net_", None)
+        if net is not None and net.optimizer_ is None:
+            raise ValueError(
+                "this model was trimmed for prediction, so partial_fit and warm_start cannot train "
+                "it further. Use the model as it was before, or fit with warm_start=False."
+            )
+        return net
+
+    @stamped
     def __getstate__(self) -> dict[str, Any]:
         # the fitted state of callbacks may be on a device, or refer to the optimizer
         state = super().__getstate__() | {"callbacks": clone(self.callbacks, safe=False)}
@@ -699,6 +753,7 @@ class CompositionalAUCClassifier(
                 state[name] = astuple(state[name])
         return state
 
+    @checked
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_input_spec" in state:

@@ -14,12 +14,14 @@ import torch
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
+from skorch.exceptions import SkorchTrainingImpossibleError
 from skorch.utils import to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
 from skdam._device import present_device
 from skdam._generators import own_generator, redirected_draws
+from skdam._stamp import checked, stamped
 from skdam.callbacks import StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import labels_of, yields_batches
@@ -464,6 +466,23 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         """
         state.continue_from(self, other, restart=restart)
 
+    def trim_for_prediction(self) -> None:
+        """Drop the optimizer and its state, which is most of a net; it still predicts.
+
+        Unlike in skorch, the history and the parameters of the net stay.
+        """
+        self.check_is_fitted()
+        self.optimizer_ = None
+        # a compiled executor refers to the optimizer
+        self.__dict__.pop("gradients_", None)
+
+    def check_training_readiness(self) -> None:
+        """Raise SkorchTrainingImpossibleError if the net is trimmed for prediction."""
+        if self.initialized_ and self.optimizer_ is None:
+            raise SkorchTrainingImpossibleError(
+                "the net was trimmed for prediction, so it cannot be trained further."
+            )
+
     def _check_schedule(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy must be one of {STRATEGIES}, got {self.strategy!r}.")
@@ -487,6 +506,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             return np.random.SeedSequence()
         return np.random.SeedSequence([self.random_state, len(self.history)])
 
+    @stamped
     def __getstate__(self) -> dict[str, Any]:
         """Reduce the net to its parameters, its history and one block of tensors.
 
@@ -503,13 +523,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if isinstance(self.module, nn.Module):
             reduced["module"] = copy.deepcopy(self.module).cpu()
         reduced["callbacks"] = clone(self.callbacks, safe=False)
+        # in one item: of a parameter that is missing, the default would be taken
+        parts: dict[str, Any] = {"parameters": reduced}
         if self.initialized_:
-            reduced["fitted"] = state.pack(self)
-        return reduced
+            parts["fitted"] = state.pack(self)
+        return parts
 
-    def __setstate__(self, reduced: dict[str, Any]) -> None:
-        reduced = dict(reduced)
-        fitted = reduced.pop("fitted", None)
+    @checked
+    def __setstate__(self, parts: dict[str, Any]) -> None:
+        reduced, fitted = dict(parts["parameters"]), parts.get("fitted")
         reduced["device"] = present_device(reduced["device"])
         self.__init__(**reduced)  # type: ignore[misc]
         if fitted is None:

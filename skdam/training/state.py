@@ -14,13 +14,13 @@ from torch.nn.parameter import is_lazy
 
 
 def training_state(net: Any) -> dict[str, Any]:
-    """Return the states of module, criterion and optimizer; the tensors are the live ones."""
-    return {
-        "module": net.module_.state_dict(),
-        "criterion": net.criterion_.state_dict(),
-        "optimizer": net.optimizer_.state_dict(),
-        "first_epoch": net.first_epoch_,
-    }
+    """Return the states of module, criterion and optimizer; the tensors are the live ones.
+
+    A net that is trimmed for prediction has no optimizer.
+    """
+    parts = {"module": net.module_, "criterion": net.criterion_, "optimizer": net.optimizer_}
+    states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+    return states | {"first_epoch": net.first_epoch_}
 
 
 def load_training_state(net: Any, state: dict[str, Any]) -> None:
@@ -28,7 +28,10 @@ def load_training_state(net: Any, state: dict[str, Any]) -> None:
     net.module_.load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
     net.first_epoch_ = state["first_epoch"]
-    net.optimizer_.load_state_dict(state["optimizer"])
+    if "optimizer" in state:
+        net.optimizer_.load_state_dict(state["optimizer"])
+    else:
+        net.trim_for_prediction()
 
 
 def continue_from(net: Any, other: Any, *, restart: bool) -> None:
@@ -46,7 +49,10 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     ------
     ValueError
         If the networks differ.
+    SkorchTrainingImpossibleError
+        If the other net is trimmed for prediction.
     """
+    other.check_training_readiness()
     _check_same_module(net.module_, other.module_)
     net.history_ = History(copy.deepcopy(list(other.history)))
     state = training_state(other)

@@ -1,6 +1,7 @@
 """Pickle, joblib, deepcopy, skops and clone."""
 
 import copy
+import importlib
 import io
 import pickle
 import subprocess
@@ -11,26 +12,15 @@ import numpy as np
 import pytest
 import skops.io
 import torch
+from helpers import image_classifier
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EpochScoring
 from torch import nn
 
-from skdam import CompositionalAUCClassifier
-
-# the list of docs/persistence.rst
-TRUSTED = [
-    "skdam.CompositionalAUCClassifier",
-    "skdam.data.memory.InMemoryDataset",
-    "skdam.CompositionalAUCLoss",
-    "skdam.TabularMLP",
-    "skdam.CompositionalAUCNet",
-    "skdam.PDSCA",
-    "torch.utils.data.dataloader.DataLoader",
-]
-STOPPING = "skdam.callbacks.EarlyStoppingAUC"
-OUT_OF_BAG = "skdam.training.outofbag.OutOfBagScoring"
+from skdam import SKOPS_TRUSTED_TYPES, CompositionalAUCClassifier
+from skdam.callbacks import EarlyStoppingAUC, StageSchedule
 
 
 class Convolution(nn.Module):
@@ -142,38 +132,78 @@ def test_a_pipeline_reloads_in_a_new_process(tmp_path, cancer):
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), pipeline.decision_function(X))
 
 
+def assert_skops_trusts(clf, X, trusted):
+    data = skops.io.dumps(clf)
+    assert set(skops.io.get_untrusted_types(data=data)) <= set(trusted)
+    other = skops.io.loads(data, trusted=trusted)
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    return other
+
+
 @pytest.mark.parametrize(
-    ("parameters", "added"),
+    "parameters",
     [
-        ({}, [OUT_OF_BAG, STOPPING]),
-        ({"early_stopping": False}, [OUT_OF_BAG]),
-        ({"early_stopping": True}, [STOPPING]),
-        ({"cross_fit": False}, []),
+        {},
+        {"early_stopping": True},
+        {"cross_fit": False},
+        {"calibration": "isotonic"},
+        {"inner_loss": "focal", "strategy": "two-stage"},
+        {"random_state": np.random.RandomState(0), "class_weight": {0: 1.0, 1: 2.0}},
+        {"verbose": 2},
+        {"callbacks": [StageSchedule(), EarlyStoppingAUC(monitor="train_loss")]},
     ],
     ids=str,
 )
-def test_skops_needs_the_documented_types_only(toy, parameters, added, make):
+def test_skops_needs_no_list_by_hand(toy, parameters, make, capsys):
     X, y = toy
     clf = make(**parameters).fit(*toy)
-    data = skops.io.dumps(clf)
-    trusted = sorted([*TRUSTED, *added])
-    assert sorted(skops.io.get_untrusted_types(data=data)) == trusted
-    other = skops.io.loads(data, trusted=trusted)
-    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    other = assert_skops_trusts(clf, X, SKOPS_TRUSTED_TYPES)
     for one in (clf, other):
-        one.partial_fit(X, y)
+        one.set_params(calibration="auto").partial_fit(X, y)
     np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+
+
+def test_skops_needs_no_list_for_images_frames_and_trimmed_models(few_digits, cancer, make):
+    images, y = few_digits
+    clf = image_classifier(max_epochs=1).fit(images, y)
+    assert_skops_trusts(clf, images, SKOPS_TRUSTED_TYPES)
+    X, y = cancer
+    X = X.assign(size=np.where(X["mean radius"] > 14, "large", None))
+    clf = make(max_epochs=1).fit(X, y)
+    assert_skops_trusts(clf, X, SKOPS_TRUSTED_TYPES)
+    assert_skops_trusts(clf.trim_for_prediction(), X, SKOPS_TRUSTED_TYPES)
+    pipeline = make_pipeline(StandardScaler(), make(max_epochs=1)).fit(X.iloc[:, :5], y)
+    assert_skops_trusts(pipeline, X.iloc[:, :5], SKOPS_TRUSTED_TYPES)
+
+
+class Perceptron(nn.Sequential):
+    def __init__(self, n_features):
+        super().__init__(nn.Linear(n_features, 3), nn.ReLU(), nn.Linear(3, 1))
+
+
+def test_for_skops_a_custom_module_is_a_class_that_is_added_to_the_list(toy, make):
+    clf = make(module=Perceptron).fit(*toy)
+    name = f"{Perceptron.__module__}.Perceptron"
+    assert_skops_trusts(clf, toy[0], [*SKOPS_TRUSTED_TYPES, name])
+    with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException, match=name):
+        skops.io.loads(skops.io.dumps(clf), trusted=SKOPS_TRUSTED_TYPES)
+
+
+def test_the_types_to_trust_exist(toy):
+    for name in SKOPS_TRUSTED_TYPES:
+        module, _, kind = name.rpartition(".")
+        assert isinstance(getattr(importlib.import_module(module), kind), type)
 
 
 def test_the_block_of_tensors_is_read_by_the_restricted_unpickler(toy, monkeypatch, make):
     """Otherwise a file that skops considers safe could run code."""
-    state = make().fit(*toy).net_.__getstate__()
-    evil = io.BytesIO()
-    torch.save({"module": nn.Linear(1, 1)}, evil)
-    state["fitted"]["training_state"] = evil.getvalue()
-    net = object.__new__(type(make().fit(*toy).net_))
+    clf = make().fit(*toy)
+    save = torch.save
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", lambda state, f: save({"module": nn.Linear(1, 1)}, f))
+        data = pickle.dumps(clf)
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        net.__setstate__(state)
+        pickle.loads(data)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a host without CUDA")
@@ -236,3 +266,16 @@ def test_models_with_scoring_callbacks_can_be_pickled(toy, make):
 
 def count(net, X, y):
     return 1.0
+
+
+def test_weights_travel_by_safetensors(toy, tmp_path, make):
+    """The recipe of docs/persistence.rst."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    X, _ = toy
+    clf = make().fit(*toy)
+    safetensors.save_file(clf.net_.module_.state_dict(), tmp_path / "weights.safetensors")
+    module = type(clf.net_.module_)(**clf.net_.get_params_for("module"))
+    module.load_state_dict(safetensors.load_file(tmp_path / "weights.safetensors"))
+    with torch.inference_mode():
+        logits = module.eval().decision_function(torch.from_numpy(X)).double().numpy()
+    np.testing.assert_array_equal(logits, clf.net_.decision_function(X))
