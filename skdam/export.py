@@ -18,12 +18,12 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skdam.data.batches import scaled
 from skdam.estimator.classifier import CompositionalAUCClassifier
 from skdam.estimator.decision import Decision
 from skdam.estimator.inputs import InputSpec
 from skdam.networks.columns import ColumnLayer
 from skdam.networks.kernel import _DECAY, KernelMachine
+from skdam.networks.members import MemberLinear
 from skdam.networks.tabular import TabularMLP
 from skdam.training.scoring import decision_of, vote
 
@@ -77,7 +77,7 @@ def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
     >>> X, y = make_classification(weights=[0.8], random_state=0)
     >>> clf = CompositionalAUCClassifier(max_epochs=2, random_state=0).fit(X, y)
     >>> X = torch.tensor(X, dtype=torch.float32)
-    >>> rows = {0: torch.export.Dim("n")}
+    >>> rows = {0: torch.export.Dim("n", max=2**31 - 1)}
     >>> program = torch.export.export(to_module(clf), (X,), dynamic_shapes=(rows,))
     >>> probabilities, scores = program.module()(X[:3])
     >>> probabilities.shape
@@ -172,11 +172,10 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
     feature_names = getattr(clf, "feature_names_in_", np.array([])).tolist()
     names = _input_names(module.categories, feature_names)
     classes = _plain(clf.classes_)
-    model = _converted(module, clf._input_spec.shape, "codes" if module.categories else "X")
-    if module.categories:
-        _prepend_columns(model.graph, module.categories, names, module.dtype)
-        model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", _ML_OPSET))
-    _append_label(model.graph, classes)
+    model = _converted(module, clf._input_spec.shape)
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", _ML_OPSET))
+    _prepend_inputs(model.graph, module.categories, names, module.dtype)
+    _append_outputs(model.graph, classes)
     values = {
         "classes": classes.tolist(),
         "feature_names": feature_names,
@@ -206,9 +205,11 @@ class _Classifier(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        if X.dtype == torch.uint8:
+            X = X.float() / 255
         if len(self.offsets):
             X = (X - self.offsets).float()
-        logits = decision_of(self.network, self.network)(scaled(X))
+        logits = decision_of(self.network, self.network)(X)
         # in double precision, as in the classifier: the steps of an isotonic curve are steep
         scores = self.decision(logits.double())
         probabilities = torch.stack([-scores, scores], 1).sigmoid()
@@ -259,6 +260,9 @@ class _Table(nn.Module):
         network.kernel_machine = None
         if network.encoded is not None:
             network.encoded = _Ramps(network.encoded)
+        network.linear = _Linear(network.linear)
+        layers = [_Linear(la) if isinstance(la, MemberLinear) else la for la in network.layers]
+        network.layers = nn.Sequential(*layers)
         self.perceptrons = network
 
     def forward(self, X: Tensor) -> Tensor:
@@ -266,6 +270,17 @@ class _Table(nn.Module):
         if self.kernels is None:
             return score
         return self.shares[0] * score + self.shares[1] * self.kernels(self.perceptrons.columns(X))
+
+
+class _Linear(nn.Module):
+    """A :class:`MemberLinear`, without the operation that torch 2.6 cannot export."""
+
+    def __init__(self, layer: MemberLinear) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, X: Tensor) -> Tensor:
+        return X @ self.weight + self.bias
 
 
 class _Ramps(nn.Module):
@@ -334,24 +349,24 @@ class _Ramps(nn.Module):
 class _Kernels(nn.Module):
     """The scores of a :class:`KernelMachine`, with distances as sums over columns."""
 
-    landmarks: Tensor
     weights: Tensor
 
     def __init__(self, machine: KernelMachine) -> None:
         super().__init__()
         weights = machine.weights.mean(0)
         is_used = weights.any(0)
-        self._columns = machine.varies.nonzero().squeeze(1).tolist()
-        self._size = max(_COLUMNS, math.ceil(len(self._columns) / _STEPS))
-        self.register_buffer("landmarks", machine.landmarks[is_used][:, self._columns].T.contiguous())
         self.register_buffer("weights", weights[:, is_used])
+        columns = machine.varies.nonzero().squeeze(1)
+        # the differences of all columns at once would take too much memory
+        parts = columns.split(max(_COLUMNS, math.ceil(len(columns) / _STEPS)))
+        self._columns = [part.tolist() for part in parts]
+        self.landmarks = nn.ParameterList(machine.landmarks[is_used][:, c].T for c in parts)
+        self._decay = -_DECAY / len(columns)
 
     def forward(self, Z: Tensor) -> Tensor:
-        # the differences of all columns at once would take too much memory
-        columns = Z[:, self._columns].unsqueeze(2).split(self._size, 1)
-        parts = zip(columns, self.landmarks.split(self._size), strict=True)
-        distance = sum((column - landmark).abs().sum(1) for column, landmark in parts)
-        kernel = (distance * (-_DECAY / len(self._columns))).exp()
+        parts = zip(self._columns, self.landmarks, strict=True)
+        distance = sum((Z[:, c].unsqueeze(2) - landmarks).abs().sum(1) for c, landmarks in parts)
+        kernel = (self._decay * distance).exp()
         score = kernel @ self.weights[0]
         for weights in self.weights[1:]:
             # twice the decay is the square
@@ -394,36 +409,40 @@ def _plain(classes: np.ndarray) -> np.ndarray:
     raise ValueError(f"labels in ONNX are numbers or strings, got classes {classes.tolist()}.")
 
 
-def _converted(module: nn.Module, shape: tuple[int, ...], name: str) -> onnx.ModelProto:
-    """Return a module as an ONNX model with one input."""
+def _converted(module: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """Return a module as an ONNX model, in which all names begin with "network/"."""
     import onnx
 
+    rows = {0: torch.export.Dim("n", max=2**31 - 1)}
+    example = torch.zeros(2, *shape, dtype=module.dtype)
     with _quiet():
         try:
+            exported = torch.export.export(module, (example,), dynamic_shapes=(rows,), strict=False)
             program = torch.onnx.export(
-                module,
-                (torch.zeros(2, *shape, dtype=module.dtype),),
-                input_names=[name],
+                exported,
+                input_names=["X"],
                 output_names=list(_OUTPUTS[1:]),
                 opset_version=_OPSET,
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("n")},),
                 verbose=False,
             )
-        except torch.onnx.OnnxExporterError as error:
+        # of the first function, all that the module and torch raise
+        except Exception as error:
+            cause = str(error.__cause__ or error).partition("\n")[0]
             raise ValueError(
-                "torch cannot export the module to ONNX. Its forward has to use operations that "
-                "ONNX has, and to work for any number of rows: X.shape[0] is one, len(X) is not. "
-                f"The cause was: {error.__cause__ or error}"
+                "torch cannot export the module. Its operations must have an ONNX form and may not "
+                "depend on values of X, and it must take any number of rows; X.shape[0] is that "
+                f"number, and len(X) becomes a constant. torch said: {cause}"
             ) from error
     model = program.model_proto
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
     # these tell where the code lies on this machine
     for node in (*model.graph.node, *(n for f in model.functions for n in f.node)):
         del node.metadata_props[:]
         node.doc_string = ""
     del model.graph.metadata_props[:], model.graph.value_info[:], model.metadata_props[:]
-    # names of columns must not meet those of the network
-    return onnx.compose.add_prefix(model, "network/", rename_inputs=name != "X", rename_outputs=False)
+    return onnx.compose.add_prefix(model, "network/")
 
 
 @contextmanager
@@ -440,21 +459,26 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _prepend_columns(
+def _prepend_inputs(
     graph: onnx.GraphProto,
     categories: Sequence[tuple[Any, ...] | None],
     names: list[str],
     dtype: torch.dtype,
 ) -> None:
-    """Replace the input of codes by raw columns: of these names or, without, by one matrix."""
+    """Make raw columns the input, and codes of their categories.
+
+    They have these names or, without names, are one matrix.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    codes = graph.input.pop()
-    n, out = codes.type.tensor_type.shape.dim[0].dim_param, codes.type.tensor_type.elem_type
+    network = graph.input.pop()
+    of_network = network.type.tensor_type
+    n, *shape = (dim.dim_param or dim.dim_value for dim in of_network.shape.dim)
     numbers = [c for known in categories for c in known or () if not isinstance(c, str)]
-    is_exact = dtype == torch.float32 and all(float(np.float32(c)) == c for c in numbers)
-    kind = np.dtype(np.float32 if is_exact else np.float64)
-    number_type = helper.np_dtype_to_tensor_dtype(kind)
+    number_type = of_network.elem_type
+    if any(float(np.float32(c)) != c for c in numbers):
+        number_type = TensorProto.DOUBLE
+    kind = helper.tensor_dtype_to_np_dtype(number_type)
     nodes = []
     if names:
         for name, known in zip(names, categories, strict=True):
@@ -462,13 +486,15 @@ def _prepend_columns(
             of_column = TensorProto.STRING if is_string else number_type
             graph.input.append(helper.make_tensor_value_info(name, of_column, [n, 1]))
     else:
+        graph.input.append(helper.make_tensor_value_info("X", number_type, [n, *shape]))
+    if not categories:
+        nodes.append(helper.make_node("Identity", ["X"], [network.name]))
+    elif not names:
         names = [f"columns/{number}" for number in range(len(categories))]
-        shape = [n, len(names)]
-        graph.input.append(helper.make_tensor_value_info("X", number_type, shape))
         nodes.append(helper.make_node("Split", ["X"], names, axis=1, num_outputs=len(names)))
-    encoded = []
+    codes = []
     for number, (name, known) in enumerate(zip(names, categories, strict=True)):
-        value = f"codes/{number}"
+        code = f"codes/{number}"
         if known:
             table: dict[str, Any]
             if isinstance(known[0], str):
@@ -480,30 +506,42 @@ def _prepend_columns(
             else:
                 arrays = {"keys": known, "values": range(len(known)), "default": [np.nan]}
                 table = {
-                    f"{name_of}_tensor": numpy_helper.from_array(np.array(array, dtype=kind))
-                    for name_of, array in arrays.items()
+                    f"{part}_tensor": numpy_helper.from_array(np.array(array, dtype=kind))
+                    for part, array in arrays.items()
                 }
             nodes.append(
-                helper.make_node("LabelEncoder", [name], [value], domain="ai.onnx.ml", **table)
+                helper.make_node("LabelEncoder", [name], [code], domain="ai.onnx.ml", **table)
             )
         elif known is not None:
-            # there were only gaps in fit, so no value is known
-            graph.initializer.append(numpy_helper.from_array(kind.type(np.nan), f"gap/{number}"))
-            nodes.append(helper.make_node("Mul", [name, f"gap/{number}"], [value]))
+            # there were only gaps in fit, so each value is an unknown category
+            gap = numpy_helper.from_array(np.array(np.nan, dtype=kind), f"gaps/{number}")
+            graph.initializer.append(gap)
+            nodes.append(helper.make_node("Mul", [name, gap.name], [code]))
         else:
-            value = name
-        encoded.append(f"columns/{number}/cast")
-        nodes.append(helper.make_node("Cast", [value], encoded[-1:], to=out))
-    nodes.append(helper.make_node("Concat", encoded, [codes.name], axis=1))
+            code = name
+        codes.append(f"network/{number}")
+        nodes.append(helper.make_node("Cast", [code], codes[-1:], to=of_network.elem_type))
+    if codes:
+        nodes.append(helper.make_node("Concat", codes, [network.name], axis=1))
     for node in reversed(nodes):
         graph.node.insert(0, node)
 
 
-def _append_label(graph: onnx.GraphProto, classes: np.ndarray) -> None:
-    """Add the output of labels."""
+def _append_outputs(graph: onnx.GraphProto, classes: np.ndarray) -> None:
+    """Add the output of labels to those of the network."""
     from onnx import TensorProto, helper, numpy_helper
 
-    graph.initializer.append(numpy_helper.from_array(np.float32(0), "label/zero"))
+    of_networks = list(graph.output)
+    del graph.output[:]
+    n = of_networks[0].type.tensor_type.shape.dim[0].dim_param
+    of_label = helper.np_dtype_to_tensor_dtype(classes.dtype)
+    graph.output.append(helper.make_tensor_value_info("label", of_label, [n]))
+    for output in of_networks:
+        name = output.name.removeprefix("network/")
+        graph.node.append(helper.make_node("Identity", [output.name], [name]))
+        output.name = name
+        graph.output.append(output)
+    graph.initializer.append(numpy_helper.from_array(np.array(0, dtype=np.float32), "label/zero"))
     graph.initializer.append(numpy_helper.from_array(classes, "label/classes"))
     graph.node.extend(
         [
@@ -512,6 +550,3 @@ def _append_label(graph: onnx.GraphProto, classes: np.ndarray) -> None:
             helper.make_node("Gather", ["label/classes", "label/index"], ["label"]),
         ]
     )
-    n = graph.output[0].type.tensor_type.shape.dim[0].dim_param
-    of_label = helper.np_dtype_to_tensor_dtype(classes.dtype)
-    graph.output.insert(0, helper.make_tensor_value_info("label", of_label, [n]))
