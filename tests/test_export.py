@@ -197,7 +197,11 @@ def test_images_of_bytes(few_digits, session_of):
 
 @pytest.mark.parametrize(
     ("labels", "dtype"),
-    [(("b", "a"), "tensor(string)"), ((False, True), "tensor(bool)"), ((1.0, 2.0), "tensor(double)")],
+    [
+        (("b", "a"), "tensor(string)"),
+        ((False, True), "tensor(bool)"),
+        ((1.0, 2.0), "tensor(double)"),
+    ],
     ids=str,
 )
 def test_labels_keep_their_kind(toy, session_of, labels, dtype):
