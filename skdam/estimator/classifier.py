@@ -16,14 +16,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset
 
 from skdam._device import forked_rng
 from skdam._threads import n_threads, threads, work_of
-from skdam.callbacks import EarlyStoppingAUC
+from skdam.callbacks import EarlyStoppingAUC, ProgressBar
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import has_folds, labels_of, sample_weights_of
 from skdam.data.memory import InMemoryDataset
@@ -201,8 +200,9 @@ class CompositionalAUCClassifier(
         gives the same model, bit for bit, on the same CPU with the same number of threads.
         None draws a fresh seed.
     verbose : int, default=0
-        1 prints a line for each epoch and, at the end, which weights early stopping keeps; 2 also
-        shows a progress bar of batches. It does not change the model.
+        1 prints a line for each epoch and, at the end, why training ended and which weights early
+        stopping keeps; 2 also shows one progress bar of the whole training. It does not change the
+        model.
     **prefixed
         Parameters of the parts, as in skorch: ``module__``, ``criterion__``
         (:class:`~skdam.CompositionalAUCLoss`), ``optimizer__`` (:class:`~skdam.PDSCA`),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
 from skdam._device import forked_rng, present_device
-from skdam.callbacks import StageSchedule, validation_is_due
+from skdam.callbacks import PrintLog, StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
@@ -181,7 +181,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        return [*super()._default_callbacks, ("stage_schedule", StageSchedule())]
+        ours = {"print_log": PrintLog(), "stage_schedule": StageSchedule()}
+        return list((dict(super()._default_callbacks) | ours).items())
 
     @property
     def classes_(self) -> np.ndarray:
