@@ -44,6 +44,7 @@ from skdam.estimator.parameters import (
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 from skdam.estimator.reading import ReadingMixin
+from skdam.estimator.sklearn_callbacks import SklearnCallbacksMixin, with_callbacks
 from skdam.estimator.stopping import stop_callbacks
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
@@ -54,7 +55,7 @@ _SEED_BOUND = np.iinfo(np.int32).max
 
 
 class CompositionalAUCClassifier(
-    ReadingMixin, PrefixedParametersMixin, ClassifierMixin, BaseEstimator
+    ReadingMixin, PrefixedParametersMixin, SklearnCallbacksMixin, ClassifierMixin, BaseEstimator
 ):
     r"""Binary classifier that trains a network end to end for ROC AUC.
 
@@ -303,6 +304,11 @@ class CompositionalAUCClassifier(
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     _decision: Decision
+    # the "?" of the HTML representation
+    _doc_link_module = "skdam"
+    _doc_link_template = (
+        "https://skdam.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+    )
 
     def __init__(
         self,
@@ -383,6 +389,7 @@ class CompositionalAUCClassifier(
         self.verbose = verbose
         self._store_prefixed(prefixed)
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike | Dataset[Any],
@@ -455,6 +462,8 @@ class CompositionalAUCClassifier(
             If a loss or a weight is not finite in training. After any error the
             estimator is as it was.
         """
+        # a fit that fails goes back to here, and its callbacks are torn down by this context
+        context = self._init_callback_context(max_subtasks=None)
         with self._all_or_nothing():
             self._check_parameters()
             previous = getattr(self, "net_", None) if self.warm_start else None
@@ -465,7 +474,8 @@ class CompositionalAUCClassifier(
             self._rng = _new_rng(self.random_state)
             train, valid = self._split(dataset, given)
             net = self._make_net(module, train, valid, previous=previous)
-            self._train(net, train, previous, restart=True)
+            with self._telling_callbacks(context, net, train, X, y, sample_weight):
+                self._train(net, train, previous, restart=True)
         return self
 
     def partial_fit(
@@ -766,11 +776,17 @@ class CompositionalAUCClassifier(
                     sample = sample_for_statistics(dataset, copy=self.module is not None)
                     net.module_.fit_statistics(*sample)
                 net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-                out_of_bag = join(net, dataset) if has_folds(dataset) else None
+                learnt = self._learnt(net, dataset)
         net.train_split = None  # drops the validation data
-        self.net_ = net
+        for name in ("best_score_", "oob_decision_function_", "oob_score_"):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(learnt)
+
+    def _learnt(self, net: CompositionalAUCNet, dataset: Any) -> dict[str, Any]:
+        """Return the attributes of a fit that ends with the net as it is."""
+        out_of_bag = join(net, dataset) if has_folds(dataset) else None
         sampler = net.sampler_
-        self._decision = learn_decision(
+        decision = learn_decision(
             dataset,
             out_of_bag,
             sampler.n_positive / (sampler.n_positive + sampler.n_negative),
@@ -778,21 +794,24 @@ class CompositionalAUCClassifier(
             self.calibration,
             self.class_weight,
         )
-        self.offset_ = self._decision.offset
-        self.n_iter_ = len(net.history)
-        self.history_ = _history_arrays(net.history)
-        for name in ("best_score_", "oob_decision_function_", "oob_score_"):
-            self.__dict__.pop(name, None)
+        learnt = {
+            "net_": net,
+            "_decision": decision,
+            "offset_": decision.offset,
+            "n_iter_": len(net.history),
+            "history_": _history_arrays(net.history),
+        }
         if out_of_bag is not None:
-            self.oob_decision_function_ = self._decision.scores(out_of_bag)
-            self.oob_score_ = float(
+            learnt["oob_decision_function_"] = decision.scores(out_of_bag)
+            learnt["oob_score_"] = float(
                 roc_auc_score(
                     labels_of(dataset), out_of_bag, sample_weight=sample_weights_of(dataset)
                 )
             )
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
-            self.best_score_ = float(stop.best_score_)
+            learnt["best_score_"] = float(stop.best_score_)
+        return learnt
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         """Return a context in which torch computes with as many threads as ``n_jobs`` says.
