@@ -63,10 +63,10 @@ class SklearnCallbacksMixin(CallbackSupportMixin):
         context.max_subtasks = net.max_epochs
         context.call_on_fit_task_begin(**told)
         epochs = _Epochs()
-        epochs.task = context
-        epochs.told = told
+        epochs.task_ = context
+        epochs.told_ = told
         # a copy takes time, and most callbacks need none
-        epochs.ready = lambda: self._learnt(_stopped_now(net), dataset)
+        epochs.ready_ = lambda: self._learnt(_stopped_now(net), dataset)
         given = net.callbacks
         net.callbacks = [("sklearn_callbacks", epochs), *given]
         yield
@@ -82,21 +82,21 @@ class _Epochs(Callback):
     one that tells nobody.
     """
 
-    task: Any = None
-    told: dict[str, Any]
-    ready: Callable[[], dict[str, Any]]
+    task_: Any = None
+    told_: dict[str, Any]
+    ready_: Callable[[], dict[str, Any]]
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Open the task."""
-        if self.task is not None:
-            self._epoch = self.task.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self.told)
+        if self.task_ is not None:
+            self.epoch_ = self.task_.subcontext(task_name="epoch")
+            self.epoch_.call_on_fit_task_begin(**self.told_)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Close the task, and end training if a callback says so."""
-        if self.task is None:
+        if self.task_ is None:
             return
-        if self._epoch.call_on_fit_task_end(**self.told, reconstruction_attributes=self.ready):
+        if self.epoch_.call_on_fit_task_end(**self.told_, reconstruction_attributes=self.ready_):
             # skorch's own callbacks end training in this way
             raise KeyboardInterrupt
 
