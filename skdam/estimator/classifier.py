@@ -728,9 +728,11 @@ class CompositionalAUCClassifier(
         What the data chose of the network stays as in the previous net, if given.
         """
         parameters = self.get_params(deep=False) | changes
-        callbacks = list(self.callbacks or ())
-        stops = stop_callbacks(train, valid, self.early_stopping, self.n_iter_no_change, self.tol)
-        callbacks += stops
+        scores, stops = stop_callbacks(
+            train, valid, self.early_stopping, self.n_iter_no_change, self.tol
+        )
+        # those of the user may log the scores, also those of the epoch that is the last one
+        callbacks = [*scores, *(self.callbacks or ()), *stops]
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
@@ -751,7 +753,7 @@ class CompositionalAUCClassifier(
                 len(train),
                 spec.table.n_categories,
                 sizes,
-                stops="early_stopping" in dict(stops),
+                stops=bool(stops),
             ),
         )
 
