@@ -232,6 +232,8 @@ class CompositionalAUCClassifier(
     best_score_ : float
         ROC AUC of the best epoch, of validation data or out of bag, if training could stop early.
         Out of bag it is a mean over three checks, and as the best one it is too high.
+    best_epoch_ : int
+        That epoch, counted from 1; its weights are kept.
     oob_decision_function_ : ndarray of shape (n,), float64
         Score of each training row by what was not trained on it, if cross-fitted; without the
         rows of weight 0 and those set aside for validation. On the scale of
@@ -780,7 +782,7 @@ class CompositionalAUCClassifier(
                 net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
                 learnt = self._learnt(net, dataset)
         net.train_split = None  # drops the validation data
-        for name in ("best_score_", "oob_decision_function_", "oob_score_"):
+        for name in ("best_score_", "best_epoch_", "oob_decision_function_", "oob_score_"):
             self.__dict__.pop(name, None)
         self.__dict__.update(learnt)
 
@@ -813,6 +815,7 @@ class CompositionalAUCClassifier(
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
             learnt["best_score_"] = float(stop.best_score_)
+            learnt["best_epoch_"] = stop.best_epoch_
         return learnt
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from skorch.callbacks import Callback
 from skorch.history import History
@@ -37,6 +37,12 @@ class SklearnCallbacksMixin(CallbackSupportMixin):
     """
 
     _learnt: Callable[[Any, Any], dict[str, Any]]
+
+    def __copy__(self) -> Self:
+        # scikit-learn copies the estimator in training, when skorch's callbacks may hold open files
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     @contextmanager
     def _telling_callbacks(
