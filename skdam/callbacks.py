@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import skorch.callbacks
 from skorch.callbacks import Callback
+from tqdm.auto import tqdm
 
 BATCHES_A_CHECK = 25
+
+# the columns of a log between the epoch and what callbacks of the user record
+_COLUMNS = (
+    "inner_loss",
+    "outer_loss",
+    "train_loss",
+    "valid_loss",
+    "oob_roc_auc",
+    "valid_roc_auc",
+)
+_LEAST_WIDTH = 8
 
 
 class StageSchedule(Callback):
@@ -56,8 +72,7 @@ class EarlyStoppingAUC(Callback):
     after the last check, and at the end of the last epoch. So with 25 batches in an epoch or more,
     every epoch is checked. An epoch without a check is not scored, and its validation scores in
     the history are NaN. Any other AUC is checked in the epochs where it is not NaN. With
-    ``strategy="two-stage"`` the checks of the first stage are ignored. If the net is verbose, a
-    line at the end of training says which weights are kept.
+    ``strategy="two-stage"`` the checks of the first stage are ignored.
 
     Parameters
     ----------
@@ -135,7 +150,7 @@ class EarlyStoppingAUC(Callback):
             self.best_score_ = score
             self.best_epoch_ = net.history[-1, "epoch"]
             self._best_state_ = copy.deepcopy(net.training_state())
-        if self._n_stalled_ >= self.n_iter_no_change:
+        if self.stalled_:
             # skorch's own callbacks end training in this way
             raise KeyboardInterrupt
 
@@ -144,12 +159,11 @@ class EarlyStoppingAUC(Callback):
             return
         net.load_training_state(self._best_state_)
         self._best_state_ = None
-        if net.verbose:
-            of_checks = f" (mean of the last {self.window} checks)" if self.window > 1 else ""
-            print(
-                f"Kept the weights of epoch {self.best_epoch_}: {self.monitor} "
-                f"{self.best_score_:.4f}{of_checks}."
-            )
+
+    @property
+    def stalled_(self) -> bool:
+        """Whether as many checks as ``n_iter_no_change`` have passed without an improvement."""
+        return self._n_stalled_ >= self.n_iter_no_change
 
 
 def validation_is_due(net: Any) -> bool:
@@ -163,3 +177,140 @@ def validation_is_due(net: Any) -> bool:
         if isinstance(stop, EarlyStoppingAUC) and stop.monitor == "valid_roc_auc"
     ]
     return not stops or any(stop.is_due(net) for stop in stops)
+
+
+class PrintLog(skorch.callbacks.PrintLog):
+    """Print a line for each epoch, and at the end why training ended and which weights are kept.
+
+    A line shows the epoch, the losses, the scores and the learning rate under their names in the
+    history, the seconds that the epoch took (``dur``), and the time that is left if nothing stops
+    training early. What an epoch does not have is blank. A net that is not verbose prints nothing.
+
+    Parameters
+    ----------
+    keys_ignored : str, list of str or None, default=None
+        Names in the history that are not printed. Those of both losses make ``train_loss``
+        redundant: it is shown only if there is neither.
+    sink : callable, default=print
+        Takes the lines one by one. Another one than the default gets them even if the net is not
+        verbose.
+    """
+
+    def __init__(
+        self, keys_ignored: str | list[str] | None = None, sink: Callable[[str], Any] = print
+    ) -> None:
+        self.keys_ignored = keys_ignored
+        self.sink = sink
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        self._start_ = time.perf_counter()
+        self._first_ = self._n_printed_ = len(net.history)
+        self._columns_: list[str] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        for row in net.history[self._n_printed_ :]:
+            self._print_row(net, row)
+        self._n_printed_ = len(net.history)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        # no callback sees the end of an epoch at which another one ends training
+        self.on_epoch_end(net)
+        stops = [stop for _, stop in net.callbacks_ if isinstance(stop, EarlyStoppingAUC)]
+        kept = [_what_is_kept(stop) for stop in stops if stop.best_epoch_]
+        self._print(net, " ".join([_why_ended(net, stops), *kept]))
+
+    def _print_row(self, net: Any, row: dict[str, Any]) -> None:
+        columns = self._columns_of(net, row)
+        epochs = f"{row['epoch']}/{net.last_epoch_}"
+        widths = [max(len(name), _LEAST_WIDTH) for name in ("epoch", *columns, "left")]
+        widths[0] = max(len("epoch"), 2 * len(str(net.last_epoch_)) + 1)
+        if columns != self._columns_:
+            self._columns_ = columns
+            self._print(net, _line(("epoch", *columns, "left"), widths))
+            self._print(net, _line(("-" * width for width in widths), widths))
+        done = row["epoch"] - self._first_
+        a_epoch = (time.perf_counter() - self._start_) / done
+        left = tqdm.format_interval(a_epoch * (net.last_epoch_ - row["epoch"]))
+        cells = (_cell(name, row.get(name)) for name in columns)
+        self._print(net, _line((epochs, *cells, left), widths))
+
+    def _columns_of(self, net: Any, row: dict[str, Any]) -> list[str]:
+        """Return the names of the columns: those of the rows so far and of this one."""
+        names = set(self._columns_) | {
+            name
+            for name, value in row.items()
+            if np.isscalar(value) and not name.endswith(("_best", "_batch_count"))
+        }
+        if net.strategy == "two-stage":
+            names |= {"inner_loss", "outer_loss"}
+        if names & {"inner_loss", "outer_loss"}:
+            names.discard("train_loss")
+        names -= {"epoch", *self.keys_ignored_}
+        first = [name for name in _COLUMNS if name in names]
+        last = [name for name in ("lr", "dur") if name in names]
+        return [*first, *sorted(names - {*first, *last}), *last]
+
+    def _print(self, net: Any, line: str) -> None:
+        if self.sink is not print:
+            self.sink(line)
+        elif net.verbose:
+            # above a progress bar, if there is one
+            tqdm.write(line)
+            sys.stdout.flush()
+
+
+class ProgressBar(Callback):
+    """Show one bar for the whole training, batch by batch, with the time that is left.
+
+    It goes to stderr or, in a notebook, below the cell. The end is that of the last epoch, if
+    nothing stops training early.
+    """
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        self._bar_: Any = None
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        if self._bar_ is None:
+            epochs = net.last_epoch_ - len(net.history) + 1
+            total = epochs * len(net.sampler_)
+            self._bar_ = tqdm(total=total, unit="batch", dynamic_ncols=True)
+        self._bar_.set_description(f"epoch {len(net.history)}/{net.last_epoch_}")
+
+    def on_batch_end(self, net: Any, training: bool = True, **kwargs: Any) -> None:
+        if training:
+            self._bar_.update()
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        if self._bar_ is not None:
+            self._bar_.close()
+
+
+def _why_ended(net: Any, stops: Iterable[EarlyStoppingAUC]) -> str:
+    n, most = len(net.history), net.last_epoch_
+    for stop in stops:
+        if stop.stalled_:
+            checks = f"{stop.n_iter_no_change} check{'s' * (stop.n_iter_no_change > 1)}"
+            return f"Stopped after epoch {n} of {most}: {stop.monitor} stalled for {checks}."
+    if n < most:
+        return f"Interrupted after epoch {n} of {most}."
+    return f"Trained to the last epoch, {n} of {most}."
+
+
+def _what_is_kept(stop: EarlyStoppingAUC) -> str:
+    of_checks = f" (mean of the last {stop.window} checks)" if stop.window > 1 else ""
+    score = f"{stop.monitor} {stop.best_score_:.4f}{of_checks}"
+    return f"Kept the weights of epoch {stop.best_epoch_}: {score}."
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None or isinstance(value, str | bool | np.bool_):
+        return value if isinstance(value, str) else "+" * bool(value)
+    if isinstance(value, float | np.floating):
+        if math.isnan(value):
+            return ""
+        return format(value, {"lr": ".3g", "dur": ".2f"}.get(name, ".4f"))
+    return str(value)

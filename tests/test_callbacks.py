@@ -68,30 +68,6 @@ def test_every_epoch_is_scored_without_early_stopping(toy):
     assert np.isfinite(net.history[:, "valid_roc_auc"]).all()
 
 
-@pytest.mark.parametrize("n_iter_no_change", [1, 100])
-def test_a_verbose_net_says_which_weights_are_kept(toy, capsys, n_iter_no_change):
-    """Whether training stops early or not."""
-    callback = EarlyStoppingAUC(n_iter_no_change, tol=0.5)
-    options = {"batch_size": 6, "max_epochs": 4}
-    net = fit(toy, callback, verbose=1, **options)
-    lines = capsys.readouterr().out.splitlines()
-    expected = f"Kept the weights of epoch {callback.best_epoch_}: valid_roc_auc "
-    assert [line for line in lines if "Kept" in line] == [f"{expected}{callback.best_score_:.4f}."]
-    assert (len(net.history) < 4) == (n_iter_no_change == 1)
-    silent = fit(toy, EarlyStoppingAUC(n_iter_no_change, tol=0.5), **options)
-    assert not capsys.readouterr().out
-    assert silent.history[-1].keys() == net.history[-1].keys()
-    for mine, its in zip(silent.module_.parameters(), net.module_.parameters(), strict=True):
-        assert torch.equal(mine, its)
-
-
-def test_a_net_whose_checks_never_came_says_nothing(toy, capsys):
-    record, stop = Record([NAN, NAN]), EarlyStoppingAUC(monitor="score")
-    fit(toy, record, callbacks=[record, stop], verbose=1, max_epochs=2)
-    assert stop.best_epoch_ == 0
-    assert "Kept" not in capsys.readouterr().out
-
-
 def test_early_stopping_without_validation_data_is_an_error(toy):
     message = "needs valid_roc_auc in the history; for that of validation data, set train_split"
     with pytest.raises(ValueError, match=message):

@@ -17,7 +17,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset
@@ -25,7 +24,7 @@ from torch.utils.data import Dataset
 from skdam._generators import forked_rng, own_generator
 from skdam._stamp import checked, stamped
 from skdam._threads import n_threads, n_torch_threads, threads, work_of
-from skdam.callbacks import EarlyStoppingAUC
+from skdam.callbacks import EarlyStoppingAUC, ProgressBar
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import has_folds, labels_of, sample_weights_of
 from skdam.data.memory import InMemoryDataset, is_in_memory
@@ -50,6 +49,7 @@ from skdam.estimator.parameters import (
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 from skdam.estimator.reading import ReadingMixin
 from skdam.estimator.resuming import checkpoint_of, facts_of_data
+from skdam.estimator.sklearn_callbacks import SklearnCallbacksMixin, with_callbacks
 from skdam.estimator.stopping import stop_callbacks
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
@@ -61,7 +61,7 @@ _SEED_BOUND = np.iinfo(np.int32).max
 
 
 class CompositionalAUCClassifier(
-    ReadingMixin, PrefixedParametersMixin, ClassifierMixin, BaseEstimator
+    ReadingMixin, PrefixedParametersMixin, SklearnCallbacksMixin, ClassifierMixin, BaseEstimator
 ):
     r"""Binary classifier that trains a network end to end for ROC AUC.
 
@@ -216,8 +216,9 @@ class CompositionalAUCClassifier(
         gives the same model, bit for bit, on the same CPU with the same number of threads.
         None draws a fresh seed.
     verbose : int, default=0
-        1 prints a line for each epoch and, at the end, which weights early stopping keeps; 2 also
-        shows a progress bar of batches. It does not change the model.
+        1 prints a line for each epoch and, at the end, why training ended and which weights early
+        stopping keeps; 2 also shows one progress bar of the whole training. It does not change the
+        model.
     **prefixed
         Parameters of the parts, as in skorch: ``module__``, ``criterion__``
         (:class:`~skdam.CompositionalAUCLoss`), ``optimizer__`` (:class:`~skdam.PDSCA`),
@@ -246,6 +247,8 @@ class CompositionalAUCClassifier(
     best_score_ : float
         ROC AUC of the best epoch, of validation data or out of bag, if training could stop early.
         Out of bag it is a mean over three checks, and as the best one it is too high.
+    best_epoch_ : int
+        That epoch, counted from 1; its weights are kept.
     oob_decision_function_ : ndarray of shape (n,), float64
         Score of each training row by what was not trained on it, if cross-fitted; without the
         rows of weight 0 and those set aside for validation. On the scale of
@@ -323,6 +326,11 @@ class CompositionalAUCClassifier(
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     _decision: Decision
+    # the "?" of the HTML representation
+    _doc_link_module = "skdam"
+    _doc_link_template = (
+        "https://skdam.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+    )
 
     def __init__(
         self,
@@ -405,6 +413,7 @@ class CompositionalAUCClassifier(
         self.verbose = verbose
         self._store_prefixed(prefixed)
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike | Dataset[Any],
@@ -479,6 +488,8 @@ class CompositionalAUCClassifier(
         OSError
             If the file of ``checkpoint`` cannot be written, as on a full disk. It is as it was.
         """
+        # a fit that fails goes back to here, and its callbacks are torn down by this context
+        context = self._init_callback_context(max_subtasks=None)
         with self._all_or_nothing():
             self._check_parameters()
             previous = self._trained_net() if self.warm_start else None
@@ -492,7 +503,8 @@ class CompositionalAUCClassifier(
                 self._rng = _new_rng(checkpoint.identity["seed"])
             train, valid = self._split(dataset, given)
             net = self._make_net(module, train, valid, previous=previous)
-            self._train(net, train, previous, valid=valid, restart=True, checkpoint=checkpoint)
+            with self._telling_callbacks(context, net, train, X, y, sample_weight):
+                self._train(net, train, previous, valid=valid, restart=True, checkpoint=checkpoint)
             if checkpoint is not None:
                 checkpoint.remove()
         return self
@@ -804,10 +816,10 @@ class CompositionalAUCClassifier(
         """
         given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
         parameters = given | changes
-        callbacks = list(self.callbacks or ())
         patience = (parameters["n_iter_no_change"], parameters["tol"])
-        stops = stop_callbacks(train, valid, self.early_stopping, *patience)
-        callbacks += stops
+        scores, stops = stop_callbacks(train, valid, self.early_stopping, *patience)
+        # those of the user may log the scores, also those of the epoch that is the last one
+        callbacks = [*scores, *(self.callbacks or ()), *stops]
         if self.verbose > 1:
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
@@ -828,7 +840,7 @@ class CompositionalAUCClassifier(
                 len(train),
                 spec.table.n_categories,
                 sizes,
-                stops="early_stopping" in dict(stops),
+                stops=bool(stops),
             ),
         )
 
@@ -858,11 +870,17 @@ class CompositionalAUCClassifier(
                     sample = sample_for_statistics(dataset, copy=self.module is not None)
                     net.module_.fit_statistics(*sample)
                 net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-                out_of_bag = join(net, dataset) if has_folds(dataset) else None
+                learnt = self._learnt(net, dataset)
         net.train_split = None  # drops the validation data
-        self.net_ = net
+        for name in ("best_score_", "best_epoch_", "oob_decision_function_", "oob_score_"):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(learnt)
+
+    def _learnt(self, net: CompositionalAUCNet, dataset: Any) -> dict[str, Any]:
+        """Return the attributes of a fit that ends with the net as it is."""
+        out_of_bag = join(net, dataset) if has_folds(dataset) else None
         sampler = net.sampler_
-        self._decision = learn_decision(
+        decision = learn_decision(
             dataset,
             out_of_bag,
             sampler.n_positive / (sampler.n_positive + sampler.n_negative),
@@ -870,21 +888,25 @@ class CompositionalAUCClassifier(
             self.calibration,
             self.class_weight,
         )
-        self.offset_ = self._decision.offset
-        self.n_iter_ = len(net.history)
-        self.history_ = _history_arrays(net.history)
-        for name in ("best_score_", "oob_decision_function_", "oob_score_"):
-            self.__dict__.pop(name, None)
+        learnt = {
+            "net_": net,
+            "_decision": decision,
+            "offset_": decision.offset,
+            "n_iter_": len(net.history),
+            "history_": _history_arrays(net.history),
+        }
         if out_of_bag is not None:
-            self.oob_decision_function_ = self._decision.scores(out_of_bag)
-            self.oob_score_ = float(
+            learnt["oob_decision_function_"] = decision.scores(out_of_bag)
+            learnt["oob_score_"] = float(
                 roc_auc_score(
                     labels_of(dataset), out_of_bag, sample_weight=sample_weights_of(dataset)
                 )
             )
         stop = dict(net.callbacks_).get("early_stopping")
         if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
-            self.best_score_ = float(stop.best_score_)
+            learnt["best_score_"] = float(stop.best_score_)
+            learnt["best_epoch_"] = stop.best_epoch_
+        return learnt
 
     def _seeded_generators(
         self, net: CompositionalAUCNet, dataset: Any, valid: Any

@@ -23,8 +23,8 @@ def stop_callbacks(
     early_stopping: bool | Literal["auto"],
     n_iter_no_change: int | Literal["auto"],
     tol: float,
-) -> list[tuple[str, Callback]]:
-    """Return the callbacks that watch training and stop it early, by name.
+) -> tuple[list[tuple[str, Callback]], list[tuple[str, Callback]]]:
+    """Return the callbacks that score the network and those that stop training early, by name.
 
     Validation data stops training if there is any; otherwise the out-of-bag scores do, unless a
     class has fewer than 10 examples: then they tell too little.
@@ -44,11 +44,11 @@ def stop_callbacks(
 
     if valid is not None:
         stop = EarlyStoppingAUC(patience(_CHECKS_OF_VALIDATION), tol)
-        return [("early_stopping", stop)] if early_stopping else []
+        return [], [("early_stopping", stop)] if early_stopping else []
     if not has_folds(train):
-        return []
+        return [], []
     scoring = ("out_of_bag", OutOfBagScoring())
     if not early_stopping or np.bincount(labels_of(train).astype(int)).min() < _LEAST_OF_A_CLASS:
-        return [scoring]
+        return [scoring], []
     stop = EarlyStoppingAUC(patience(_CHECKS_OUT_OF_BAG), tol, "oob_roc_auc", window=_WINDOW)
-    return [scoring, ("early_stopping", stop)]
+    return [scoring], [("early_stopping", stop)]

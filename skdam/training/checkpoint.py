@@ -31,7 +31,7 @@ from skorch.history import History
 from torch import Tensor
 
 from skdam._generators import get_rng_state, set_rng_state
-from skdam.callbacks import StageSchedule, stages
+from skdam.callbacks import stages
 from skdam.training.state import load_training_state, training_state
 
 SECONDS = 60.0
@@ -50,8 +50,10 @@ _WITHOUT_STATE = {
     PrintLog,
     ProgressBar,
     SkorchCheckpoint,
-    StageSchedule,
     TrainEndCheckpoint,
+    OurPrintLog,
+    OurProgressBar,
+    StageSchedule,
 }
 
 

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from skdam._device import present_device
 from skdam._generators import own_generator, redirected_draws
 from skdam._stamp import checked, stamped
-from skdam.callbacks import StageSchedule, validation_is_due
+from skdam.callbacks import PrintLog, StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
@@ -185,7 +185,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        return [*super()._default_callbacks, ("stage_schedule", StageSchedule())]
+        ours = {"print_log": PrintLog(), "stage_schedule": StageSchedule()}
+        return list((dict(super()._default_callbacks) | ours).items())
 
     @property
     def classes_(self) -> np.ndarray:

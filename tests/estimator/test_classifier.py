@@ -51,14 +51,6 @@ def test_scores_do_not_depend_on_the_rows_scored_with_them(toy, size, make):
     np.testing.assert_array_equal(np.concatenate(parts)[:100], clf.decision_function(X)[:100])
 
 
-def test_verbose_prints_a_line_for_each_epoch_and_which_weights_are_kept(toy, capsys, make):
-    make(verbose=1).fit(*toy)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["epoch", "-------", "1", "2", "3", "Kept"]
-    make().fit(*toy)
-    assert capsys.readouterr().out == ""
-
-
 def test_device_auto_is_cuda_if_present_else_the_cpu(toy, make):
     clf = make(device="auto").fit(*toy)
     expected = "cuda" if torch.cuda.is_available() else "cpu"

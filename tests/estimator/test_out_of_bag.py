@@ -673,17 +673,3 @@ class Overflowing(TabularMLP):
 def test_scores_out_of_bag_that_overflow_are_an_error(toy, make):
     with pytest.raises(DivergenceError, match="scores of the training data overflow"):
         make(module=Overflowing).fit(*toy)
-
-
-def test_verbose_does_not_change_the_model(toy, make, capsys):
-    models = []
-    for verbose in (0, 1, 2):
-        clf = make(verbose=verbose, max_epochs=40).fit(*toy)
-        models.append(clf)
-        np.testing.assert_array_equal(clf.oob_decision_function_, models[0].oob_decision_function_)
-        assert clf.history_.keys() == models[0].history_.keys()
-        assert clf.best_score_ == models[0].best_score_
-        lines = capsys.readouterr().out.splitlines()
-        kept = [line for line in lines if line.startswith("Kept the weights of epoch ")]
-        assert len(kept) == bool(verbose) == any("oob_roc_auc" in line for line in lines)
-        assert all(f"oob_roc_auc {clf.best_score_:.4f} (mean of the last 3" in it for it in kept)
