@@ -28,6 +28,7 @@ ALLOWED = {
     "callbacks": FLOOR,
     "datasets": set(),
     "display": set(),
+    "export": PARTS | FLOOR | {"estimator", "training"},
     "persistence": STAMP,
     "training": PARTS | FLOOR | STAMP | {"callbacks"},
     "estimator": PARTS | FLOOR | STAMP | {"_threads", "callbacks", "training"},

@@ -31,7 +31,9 @@ from skorch.history import History
 from torch import Tensor
 
 from skdam._generators import get_rng_state, set_rng_state
-from skdam.callbacks import stages
+from skdam.callbacks import PrintLog as OurPrintLog
+from skdam.callbacks import ProgressBar as OurProgressBar
+from skdam.callbacks import StageSchedule, stages
 from skdam.training.state import load_training_state, training_state
 
 SECONDS = 60.0
