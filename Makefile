@@ -7,7 +7,7 @@ READY = $(VENV)/.ready
 .PHONY: demo test test-lowest lint doctest docs clean
 
 demo: $(READY)
-	$(BIN)/python docs/examples/quickstart.py
+	MPLBACKEND=Agg $(BIN)/python docs/examples/plot_1_quickstart.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -23,12 +23,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the code in the pages, and the scripts of the gallery on small data
 doctest: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-glob="*.rst" docs
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/sphinx-build -W docs docs/_build
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going docs docs/_build
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,4 +38,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest
+	rm -rf $(VENV) $(VENV)-lowest docs/_build docs/auto_examples docs/generated

@@ -21,7 +21,7 @@ n_rows = 2000
 import os
 
 if "SKDAM_FAST" in os.environ:
-    n_rows = 600
+    n_rows = 400
 # sphinx_gallery_end_ignore
 X, target = make_friedman1(n_rows, n_features=10, noise=2.0, random_state=0)
 y = (target > np.quantile(target, 0.95)).astype(int)

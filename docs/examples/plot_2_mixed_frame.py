@@ -20,7 +20,7 @@ n_rows = 2000
 import os
 
 if "SKDAM_FAST" in os.environ:
-    n_rows = 800
+    n_rows = 500
 # sphinx_gallery_end_ignore
 rng = np.random.default_rng(0)
 frame = pd.DataFrame(

@@ -31,12 +31,12 @@ print(X_train.shape, X_train.dtype, f"{y_train.mean():.0%} positive")
 
 from skdam import CompositionalAUCClassifier
 
-max_epochs = 30
+max_epochs = 20
 # sphinx_gallery_start_ignore
 import os
 
 if "SKDAM_FAST" in os.environ:
-    max_epochs = 4
+    max_epochs = 2
 # sphinx_gallery_end_ignore
 clf = CompositionalAUCClassifier(
     module__width=8, module__augmentation="crop", max_epochs=max_epochs, random_state=0

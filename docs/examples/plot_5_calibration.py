@@ -18,12 +18,12 @@ from sklearn.model_selection import train_test_split
 
 from skdam import CompositionalAUCClassifier
 
-n_rows = 6000
+n_rows = 4000
 # sphinx_gallery_start_ignore
 import os
 
 if "SKDAM_FAST" in os.environ:
-    n_rows = 1500
+    n_rows = 1200
 # sphinx_gallery_end_ignore
 X, y = make_classification(
     n_rows, n_informative=6, weights=[0.9], class_sep=0.8, flip_y=0.05, random_state=0

@@ -14,7 +14,14 @@ import numpy as np
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import train_test_split
 
-X, target = make_friedman1(1600, n_features=10, noise=2.0, random_state=1)
+n_rows, n_candidates, n_members = 1200, 6, 4
+# sphinx_gallery_start_ignore
+import os
+
+if "SKDAM_FAST" in os.environ:
+    n_rows, n_candidates, n_members = 400, 3, 2
+# sphinx_gallery_end_ignore
+X, target = make_friedman1(n_rows, n_features=10, noise=2.0, random_state=1)
 y = (target > np.quantile(target, 0.9)).astype(int)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.5, stratify=y, random_state=0
@@ -34,14 +41,7 @@ from sklearn.model_selection import HalvingRandomSearchCV
 
 from skdam import CompositionalAUCClassifier
 
-n_candidates = 6
-# sphinx_gallery_start_ignore
-import os
-
-if "SKDAM_FAST" in os.environ:
-    n_candidates = 3
-# sphinx_gallery_end_ignore
-clf = CompositionalAUCClassifier(n_members=4, random_state=0)
+clf = CompositionalAUCClassifier(n_members=n_members, random_state=0)
 space = {
     "lr": loguniform(3e-4, 6e-3),
     "weight_decay": loguniform(3e-3, 0.3),
@@ -52,8 +52,8 @@ search = HalvingRandomSearchCV(
     space,
     n_candidates=n_candidates,
     factor=3,
-    min_resources=200,
-    max_resources=600,
+    min_resources=n_rows // 8,
+    max_resources=n_rows // 2,
     cv=2,
     random_state=0,
 ).fit(X_train, y_train)
@@ -84,7 +84,7 @@ def objective(trial):
         "weight_decay": trial.suggest_float("weight_decay", 3e-3, 0.3, log=True),
         "module__dropout": trial.suggest_float("module__dropout", 0.0, 0.4),
     }
-    candidate = CompositionalAUCClassifier(n_members=4, random_state=0, **parameters)
+    candidate = CompositionalAUCClassifier(n_members=n_members, random_state=0, **parameters)
     return candidate.fit(X_train, y_train).oob_score_
 
 

@@ -19,7 +19,14 @@ from sklearn.model_selection import train_test_split
 
 from skdam import CompositionalAUCClassifier
 
-X, target = make_friedman1(2000, n_features=10, noise=2.0, random_state=0)
+n_rows = 2000
+# sphinx_gallery_start_ignore
+import os
+
+if "SKDAM_FAST" in os.environ:
+    n_rows = 500
+# sphinx_gallery_end_ignore
+X, target = make_friedman1(n_rows, n_features=10, noise=2.0, random_state=0)
 y = (target > np.quantile(target, 0.9)).astype(int)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.5, stratify=y, random_state=0

@@ -70,12 +70,12 @@ from skdam import CompositionalAUCClassifier
 X_train, X_test, y_train, y_test = train_test_split(
     signals, is_event, test_size=0.5, stratify=is_event, random_state=0
 )
-max_epochs = 60
+max_epochs = 40
 # sphinx_gallery_start_ignore
 import os
 
 if "SKDAM_FAST" in os.environ:
-    max_epochs = 3
+    max_epochs = 2
 # sphinx_gallery_end_ignore
 for lr in (0.03, 0.1, 0.3):
     clf = CompositionalAUCClassifier(SignalNet, lr=lr, max_epochs=max_epochs, random_state=0)
