@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import matplotlib
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  for the gallery
 
 import skdam
 
@@ -15,7 +16,6 @@ project = "skdam"
 author = "the skdam developers"
 version = release = skdam.__version__
 extensions = [
-    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -38,9 +38,6 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
 myst_heading_anchors = 3
-plot_html_show_source_link = False
-plot_html_show_formats = False
-plot_formats = [("png", 150)]
 
 # %% Links to other projects
 # INTERSPHINX=1 reads their complete inventories. Without it, a build needs no network: the few
@@ -78,8 +75,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skdam",),
-    "reference_url": {"skdam": None},
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_", "__repr__"),
     "show_memory": False,
     "show_signature": False,
