@@ -32,7 +32,8 @@ exclude_patterns = ["_build", "_templates", "_inventories", "examples", "sg_exec
 suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn refer to its own pages
 
 autosummary_generate = True
-autosummary_ignore_module_all = False
+autodoc_typehints = "none"  # docstrings say the types, with shapes
+toc_object_entries = False
 numpydoc_show_class_members = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -103,7 +104,7 @@ html_theme_options = {
     "header_links_before_dropdown": 5,
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "show_prev_next": True,
     "show_nav_level": 1,
     "footer_start": ["copyright"],

@@ -1,6 +1,6 @@
 """
-Tuning with HalvingRandomSearchCV and Optuna
-============================================
+Tuning: successive halving and Optuna
+=====================================
 
 A fit takes seconds, not milliseconds, so a search should not waste any. Two ways to spend
 time on good candidates only: successive halving of scikit-learn, and Optuna.
@@ -107,6 +107,7 @@ rates = [trial.params["lr"] for trial in study.trials]
 _, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
 ax.semilogx(rates, [trial.value for trial in study.trials], "o")
 ax.plot(rates[0], study.trials[0].value, "o", label="defaults")
+ax.set_xlim(3e-4, 6e-3)
 ax.set_xlabel("lr")
 ax.set_ylabel("ROC AUC out of bag")
 ax.legend()
