@@ -7,7 +7,7 @@ READY = $(VENV)/.ready
 .PHONY: demo test test-kills test-long test-lowest lint doctest docs release clean
 
 demo: $(READY)
-	$(BIN)/python docs/examples/quickstart.py
+	MPLBACKEND=Agg $(BIN)/python docs/examples/plot_1_quickstart.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -31,12 +31,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the code in the pages, and the scripts of the gallery on small data
 doctest: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-glob="*.rst" docs
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/sphinx-build -W docs docs/_build
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going docs docs/_build
 
 # what is to be uploaded, in dist: checked, the wheel tried alone, the tests run from the sources
 FIRST_FIT = "from sklearn.datasets import load_breast_cancer; import skdam; X, y = \
@@ -60,4 +62,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest build dist
+	rm -rf $(VENV) $(VENV)-lowest build dist docs/_build docs/auto_examples docs/generated

@@ -1,3 +1,3 @@
-"""Pages that Sphinx generates are not collected for doctests."""
+"""What pytest collects here: the examples in the pages, and the scripts of the gallery."""
 
-collect_ignore_glob = ["_build/*", "auto_examples/*", "generated/*"]
+collect_ignore_glob = ["_build/*", "auto_examples/*", "examples/*", "figures/*", "generated/*"]
