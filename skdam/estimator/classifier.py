@@ -209,8 +209,7 @@ class CompositionalAUCClassifier(
         has. None takes one and, for each further 2**28 in the product of ``batch_size`` and the
         number of parameters of the network, one more: with less work, threads wait for each other,
         for long where cores are busy. It is never more than ``torch.get_num_threads()``, which
-        joblib lowers in its workers. The number is one for the whole process and is put back
-        at the end, so fits in threads of one process share it. On CUDA it has no effect.
+        joblib lowers in its processes, and is put back at the end. On CUDA it has no effect.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with the same number of threads.
@@ -783,6 +782,7 @@ class CompositionalAUCClassifier(
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """Restore the attributes if anything raises, an interrupt included."""
+        # before this thread of Python asks torch for anything
         n_torch_threads()
         before = dict(vars(self))
         try:

@@ -99,7 +99,7 @@ def evaluate(
 def embedding_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return the function that gives the features of a module: its method ``embed``, if any.
 
-    Otherwise they are the input of the :class:`torch.nn.Linear` that runs last.
+    Otherwise they are the input of the :class:`torch.nn.Linear` that runs last, in evaluation mode.
     """
     embed = getattr(module, "embed", None)
     # it may be the first layer
@@ -108,7 +108,7 @@ def embedding_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 def _input_of_last_linear(module: nn.Module) -> Callable[[Tensor], Tensor]:
     # hooks on the module itself would see what other threads run
-    module = _copied(module)
+    module = _copied(module).eval()
     seen: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:

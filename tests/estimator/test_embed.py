@@ -1,5 +1,7 @@
 """The features that the classifier's network computes."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,12 @@ def test_a_custom_module_embeds_as_the_input_of_its_last_linear_layer(toy):
         expected = first(torch.from_numpy(toy[0])).tanh()
     np.testing.assert_allclose(clf.embed(toy[0]), expected, atol=1e-5)
     assert not last._forward_pre_hooks
+
+
+def test_a_loaded_model_embeds_as_before(toy):
+    network = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.5), nn.Linear(6, 1))
+    clf = CompositionalAUCClassifier(network, max_epochs=1, random_state=0).fit(*toy)
+    np.testing.assert_array_equal(copy.deepcopy(clf).embed(toy[0]), clf.embed(toy[0]))
 
 
 def test_a_layer_named_embed_is_not_taken_for_the_method(toy):
