@@ -173,7 +173,8 @@ class CompositionalAUCClassifier(
         and in each warm start after that, there is no cross-fitting.
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
-        they were passed, without their fitted state.
+        they were passed, without their fitted state. Those of scikit-learn are for
+        ``set_callbacks``.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
     compile : bool, default=False
