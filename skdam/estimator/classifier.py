@@ -179,7 +179,8 @@ class CompositionalAUCClassifier(
         and in each warm start after that, there is no cross-fitting.
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
-        they were passed, without their fitted state.
+        they were passed, without their fitted state. Those of scikit-learn are for
+        ``set_callbacks``.
     checkpoint : str, path-like or None, default=None
         File that keeps the state of :meth:`fit`. If the fit is stopped, even by a kill, the same
         call goes on from there and ends with the same model, bit for bit. The file is written at

@@ -15,6 +15,7 @@ def test_early_stopping_keeps_the_best_weights(toy, make):
     aucs = clf.history_["valid_roc_auc"]
     best = int(np.nanargmax(aucs))
     assert clf.best_score_ == aucs[best]
+    assert clf.best_epoch_ == best + 1
     assert clf.n_iter_ == len(aucs) < 100
     short = make(max_epochs=best + 1, milestones=(), **options)
     assert best + 1 < 50  # before the first milestone, so that the shorter run is the same

@@ -1,6 +1,7 @@
 """Callbacks of scikit-learn, where it has them, on the classifier and around it."""
 
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -157,6 +158,16 @@ def test_on_the_search_alone(toy, make):
     assert watch.told.count("begin epoch") == watch.told.count("end epoch") == 10
     assert watch.told.count("setup") == 1
     assert not hasattr(search.best_estimator_, "_parent_callback_ctx")
+
+
+def test_callbacks_of_skorch_may_hold_what_cannot_be_copied(toy, make):
+    class Locked(Callback):
+        def __init__(self, lock):
+            self.lock = lock
+
+    watch = Watch()
+    clf = make(callbacks=[Locked(threading.Lock())]).set_callbacks(watch).fit(*toy)
+    assert_same_model(watch.ready[-1], clf, toy[0])
 
 
 def test_a_bar_for_the_epochs(toy, make, capsys):

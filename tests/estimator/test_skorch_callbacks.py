@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import numpy as np
-from skorch.callbacks import Checkpoint, LRScheduler
+from skorch.callbacks import Checkpoint, LRScheduler, MlflowLogger, TensorBoard, WandbLogger
 
 
 def halving(**parameters):
@@ -44,3 +44,87 @@ def test_models_with_numpy_parameters_can_be_saved(toy, make):
     ).fit(*toy)  # fmt: skip
     for other in (pickle.loads(pickle.dumps(clf)), copy.deepcopy(clf)):
         np.testing.assert_array_equal(other.predict(toy[0]), clf.predict(toy[0]))
+
+
+class Writer:
+    """A writer of TensorBoard that keeps what it is told: values by tag and epoch."""
+
+    def __init__(self):
+        self.told = {}
+
+    def add_scalar(self, tag, scalar_value, global_step):
+        self.told.setdefault(tag, {})[global_step] = scalar_value
+
+    def close(self):
+        self.is_closed = True
+
+
+def assert_history_was_told(clf, told, names):
+    for name, tag in names.items():
+        values = {
+            epoch: value
+            for epoch, value in enumerate(clf.history_[name], 1)
+            if epoch in told[tag] or not np.isnan(value)
+        }
+        np.testing.assert_equal(told[tag], values)
+
+
+def test_tensorboard_is_told_of_losses_and_scores(toy, make):
+    writer = Writer()
+    # it stops early: the last epoch is told as well
+    clf = make(max_epochs=60, batch_size=6, callbacks=[("tb", TensorBoard(writer))]).fit(*toy)
+    assert clf.n_iter_ < 60
+    names = {name: name for name in ("inner_loss", "outer_loss", "oob_roc_auc", "lr", "dur")}
+    assert_history_was_told(clf, writer.told, names | {"train_loss": "Loss/train_loss"})
+    assert len(writer.told["oob_roc_auc"]) == clf.n_iter_
+    assert writer.is_closed
+
+
+def test_tensorboard_in_two_stages_with_validation(toy, make):
+    writer = Writer()
+    clf = make(
+        max_epochs=4, strategy="two-stage", early_stopping=True, callbacks=[TensorBoard(writer)]
+    ).fit(*toy)
+    names = {name: name for name in ("inner_loss", "outer_loss", "lr")}
+    names |= {"valid_roc_auc": "Loss/valid_roc_auc", "valid_loss": "Loss/valid_loss"}
+    assert_history_was_told(clf, writer.told, names)
+    assert list(writer.told["inner_loss"]) == [1, 2]
+    assert list(writer.told["outer_loss"]) == [3, 4]
+
+
+def test_mlflow_and_wandb_are_told_of_losses_and_scores(toy, make):
+    class Run:
+        """The client of MLflow and the run of W&B."""
+
+        def __init__(self):
+            self.info = self
+            self.run_id = "run"
+            self.told = {}
+            self.rows = []
+
+        def __deepcopy__(self, memo):
+            return self
+
+        def log_metric(self, run_id, key, value, step):
+            self.told.setdefault(key, {})[step] = value
+
+        def set_terminated(self, run_id):
+            self.is_ended = True
+
+        def watch(self, module):
+            self.module = module
+
+        def log(self, row):
+            self.rows.append(row)
+
+    mlflow, wandb = Run(), Run()
+    loggers = [
+        ("mlflow", MlflowLogger(mlflow, mlflow, create_artifact=False)),
+        ("wandb", WandbLogger(wandb, save_model=False)),
+    ]
+    clf = make(callbacks=loggers).fit(*toy)
+    names = ("inner_loss", "outer_loss", "train_loss", "oob_roc_auc", "lr", "dur")
+    assert_history_was_told(clf, mlflow.told, {name: name for name in names})
+    assert mlflow.is_ended
+    for name in names:
+        np.testing.assert_equal([row[name] for row in wandb.rows], clf.history_[name])
