@@ -23,6 +23,7 @@ ALLOWED = {
     "callbacks": FLOOR,
     "datasets": set(),
     "display": set(),
+    "export": {"estimator", "training", "networks"},
     "training": PARTS | FLOOR | {"callbacks"},
     "estimator": PARTS | FLOOR | {"_threads", "callbacks", "training"},
 }
