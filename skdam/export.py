@@ -95,7 +95,7 @@ def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
 
 
 def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> None:
-    """Write a fitted classifier to one ONNX file, which runs without torch and Python.
+    """Write a fitted classifier to one ONNX file, which runs without torch or Python.
 
     The file holds all that predicts: the categories of columns, the network, the vote of its
     members and of the kernel machine, calibration and class weights. It takes a batch of any size.

@@ -1,4 +1,4 @@
-"""
+r"""
 Serving a classifier with FastAPI
 =================================
 
@@ -8,7 +8,7 @@ nor skdam, so training and serving can be on different machines::
 
     pip install "skdam[onnx]" pandas fastapi uvicorn
     python docs/examples/serve.py
-    curl -X POST localhost:8000/predict -H "content-type: application/json" \\
+    curl -X POST localhost:8000/predict -H "content-type: application/json" \
         -d '[{"age": 34, "plan": "basic", "calls": 7}, {"age": null, "plan": "gold", "calls": 0}]'
 """
 
