@@ -77,8 +77,9 @@ def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
     >>> X, y = make_classification(weights=[0.8], random_state=0)
     >>> clf = CompositionalAUCClassifier(max_epochs=2, random_state=0).fit(X, y)
     >>> X = torch.tensor(X, dtype=torch.float32)
-    >>> rows = {0: torch.export.Dim("n", max=2**31 - 1)}
-    >>> program = torch.export.export(to_module(clf), (X,), dynamic_shapes=(rows,))
+    >>> rows = {0: torch.export.Dim.DYNAMIC}
+    >>> module = to_module(clf)
+    >>> program = torch.export.export(module, (X,), dynamic_shapes=(rows,), strict=False)
     >>> probabilities, scores = program.module()(X[:3])
     >>> probabilities.shape
     torch.Size([3, 2])
@@ -94,7 +95,7 @@ def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
 
 
 def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> None:
-    """Write a fitted classifier to one ONNX file, which runs without torch and Python.
+    """Write a fitted classifier to one ONNX file, which runs without torch or Python.
 
     The file holds all that predicts: the categories of columns, the network, the vote of its
     members and of the kernel machine, calibration and class weights. It takes a batch of any size.
@@ -143,7 +144,7 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
     null for numbers, empty if all columns are numbers; and the plain text ``skdam_version``.
 
     Nothing is checked: where the classifier raises an error, as for infinite values, the file may
-    return NaN. For a table, a row takes about 100 kB of memory while it is computed, so feed many
+    return NaN. While it is computed, a row of a table takes 50 to 150 kB of memory, so feed many
     rows in parts of a thousand or so.
 
     Examples
@@ -168,7 +169,7 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
     except ImportError as error:
         raise ImportError("to_onnx needs onnx and onnxscript: pip install 'skdam[onnx]'") from error
 
-    module = to_module(clf)
+    module: Any = to_module(clf)
     feature_names = getattr(clf, "feature_names_in_", np.array([])).tolist()
     names = _input_names(module.categories, feature_names)
     classes = _plain(clf.classes_)
@@ -292,6 +293,10 @@ class _Ramps(nn.Module):
     has an indicator too, and is filled with the first node or code.
     """
 
+    ramps: Tensor
+    categories: Tensor
+    indicators: Tensor
+    first_code: Tensor
     fill: Tensor
     at: Tensor
     slope: Tensor
@@ -303,18 +308,17 @@ class _Ramps(nn.Module):
     def __init__(self, layer: ColumnLayer) -> None:
         super().__init__()
         nodes, first = layer.nodes, layer._first_row
-        self._shape, self._categories = layer._shape, nodes._categories
-        self._first_code = nodes._first_code.tolist()
+        self._shape = layer._shape
         table = layer.table().detach().double()
         # there is a ramp below each node but the first
         number, k = nodes.nodes[:, 1:].isfinite().nonzero(as_tuple=True)
         numbers = torch.tensor(nodes._numbers, dtype=torch.int64)
-        self._ramps = numbers[number].tolist()
-        lower = first[numbers[number]] + k
+        ramps = numbers[number]
+        lower = first[ramps] + k
         # the position of an indicator's column among the categories, and its node
         sizes = [nodes._n_nodes[column] for column in nodes._categories]
-        self._indicators = [i for i, size in enumerate(sizes) for _ in range(size)]
-        node = torch.tensor([node for size in sizes for node in range(size)], dtype=torch.int64)
+        pairs = [(i, node) for i, size in enumerate(sizes) for node in range(size)]
+        indicators, node = torch.tensor(pairs, dtype=torch.int64).view(-1, 2).unbind(1)
         categories = torch.tensor(nodes._categories, dtype=torch.int64)
         fill, filled = torch.zeros(len(first)), first.clone()
         fill[numbers] = nodes.nodes[:, 0].nan_to_num(posinf=0.0)
@@ -322,8 +326,12 @@ class _Ramps(nn.Module):
         weight = [
             table[layer._first_gap :] - table[filled],
             table[lower + 1] - table[lower],
-            table[first[categories[self._indicators]] + node],
+            table[first[categories[indicators]] + node],
         ]
+        self.register_buffer("ramps", ramps)
+        self.register_buffer("categories", categories)
+        self.register_buffer("indicators", indicators)
+        self.register_buffer("first_code", nodes._first_code)
         self.register_buffer("fill", fill)
         self.register_buffer("at", nodes.nodes[number, k])
         self.register_buffer("slope", nodes.slope[number, k])
@@ -336,11 +344,12 @@ class _Ramps(nn.Module):
         is_gap = X.isnan()
         X = torch.where(is_gap, self.fill, X)
         parts = [is_gap.float()]
-        if self._ramps:
-            parts.append(((X[:, self._ramps] - self.at) * self.slope).clamp(0, 1))
-        if self._categories:
-            codes = X[:, self._categories].long() + torch.tensor(self._first_code)
-            node = self.node_of_code[codes][:, self._indicators]
+        if len(self.ramps):
+            distance = X.index_select(1, self.ramps) - self.at
+            parts.append((distance * self.slope).clamp(0, 1))
+        if len(self.categories):
+            codes = X.index_select(1, self.categories).long() + self.first_code
+            node = self.node_of_code[codes].index_select(1, self.indicators)
             parts.append((node == self.node).float())
         units = torch.addmm(self.bias, torch.cat(parts, 1), self.weight)
         return units.unflatten(1, self._shape).transpose(0, 1)
@@ -350,6 +359,8 @@ class _Kernels(nn.Module):
     """The scores of a :class:`KernelMachine`, with distances as sums over columns."""
 
     weights: Tensor
+    columns: Tensor
+    landmarks: Tensor
 
     def __init__(self, machine: KernelMachine) -> None:
         super().__init__()
@@ -357,15 +368,17 @@ class _Kernels(nn.Module):
         is_used = weights.any(0)
         self.register_buffer("weights", weights[:, is_used])
         columns = machine.varies.nonzero().squeeze(1)
+        self.register_buffer("columns", columns)
+        self.register_buffer("landmarks", machine.landmarks[is_used][:, columns].T.contiguous())
         # the differences of all columns at once would take too much memory
-        parts = columns.split(max(_COLUMNS, math.ceil(len(columns) / _STEPS)))
-        self._columns = [part.tolist() for part in parts]
-        self.landmarks = nn.ParameterList(machine.landmarks[is_used][:, c].T for c in parts)
+        size = max(_COLUMNS, math.ceil(len(columns) / _STEPS))
+        self._steps = [slice(start, start + size) for start in range(0, len(columns), size)]
         self._decay = -_DECAY / len(columns)
 
     def forward(self, Z: Tensor) -> Tensor:
-        parts = zip(self._columns, self.landmarks, strict=True)
-        distance = sum((Z[:, c].unsqueeze(2) - landmarks).abs().sum(1) for c, landmarks in parts)
+        Z = Z.index_select(1, self.columns).unsqueeze(2)
+        parts = ((Z[:, some] - self.landmarks[some]).abs().sum(1) for some in self._steps)
+        distance: Any = sum(parts)
         kernel = (self._decay * distance).exp()
         score = kernel @ self.weights[0]
         for weights in self.weights[1:]:
@@ -409,16 +422,16 @@ def _plain(classes: np.ndarray) -> np.ndarray:
     raise ValueError(f"labels in ONNX are numbers or strings, got classes {classes.tolist()}.")
 
 
-def _converted(module: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
+def _converted(module: Any, shape: tuple[int, ...]) -> onnx.ModelProto:
     """Return a module as an ONNX model, in which all names begin with "network/"."""
     import onnx
 
-    rows = {0: torch.export.Dim("n", max=2**31 - 1)}
+    rows = {0: torch.export.Dim.DYNAMIC}
     example = torch.zeros(2, *shape, dtype=module.dtype)
     with _quiet():
         try:
             exported = torch.export.export(module, (example,), dynamic_shapes=(rows,), strict=False)
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 exported,
                 input_names=["X"],
                 output_names=list(_OUTPUTS[1:]),

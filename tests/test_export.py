@@ -124,8 +124,8 @@ def test_the_default_network_with_a_kernel_machine_and_gaps(cancer, session_of):
     X = X[:50].astype(np.float32)
     X.iloc[0, :5] = np.nan
     X.iloc[1] = np.nan
-    X.iloc[2] = 1e30
-    X.iloc[3] = -1e30
+    X.iloc[2] = np.float32(1e30)
+    X.iloc[3] = np.float32(-1e30)
     session = session_of(clf)
     assert_same(session, clf, X)
     # all rows at once are as each alone
