@@ -28,9 +28,7 @@ if "SKDAM_FAST" in os.environ:
 # sphinx_gallery_end_ignore
 X, target = make_friedman1(n_rows, n_features=10, noise=2.0, random_state=0)
 y = (target > np.quantile(target, 0.9)).astype(int)
-X_train, X_test, y_train, y_test = train_test_split(
-    X, y, test_size=0.5, stratify=y, random_state=0
-)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 clf = CompositionalAUCClassifier(random_state=0).fit(X_train, y_train)
 print(f"stopped after {clf.n_iter_} epochs")
 print(f"best check: {clf.best_score_:.4f}")

@@ -72,9 +72,11 @@ arrow(left, u, w, GREY, arrowstyle="-", linestyle=":", lw=0)
 for point, name, offset in ((w, "w", (-12, 6)), (u, "u", (-4, 9))):
     left.plot(*point, "o", color="black", ms=6)
     left.annotate(name, point, offset, textcoords="offset points", style="italic", size=13)
-left.annotate("1  inner step: cross-entropy\n    shows the way", (-2.5, 1.35), size=9, color="#333333")
-left.annotate("2  gradient of the\n    AUC loss at u", u + move, (6, -6), textcoords="offset points",
-              size=9, color=BLUE)  # fmt: skip
+left.annotate(
+    "1  inner step: cross-entropy\n    shows the way", (-2.5, 1.35), size=9, color="#333333"
+)
+name = "2  gradient of the\n    AUC loss at u"
+left.annotate(name, u + move, (6, -6), textcoords="offset points", size=9, color=BLUE)
 left.annotate("3  moves w", w + move, (4, -10), textcoords="offset points", size=9, color=ORANGE)
 left.set_title("One step")
 

@@ -30,9 +30,7 @@ NAMES = {
 
 with RESULTS.open() as file:
     rows = list(csv.DictReader(file))
-means = {
-    label: np.mean([float(row[name]) for row in rows]) for name, label in NAMES.items()
-}
+means = {label: np.mean([float(row[name]) for row in rows]) for name, label in NAMES.items()}
 order = sorted(means, key=means.get)
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 colours = ["#d9601a" if name == "skdam" else "#8aa5bd" for name in order]
