@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-lowest lint doctest docs clean
+.PHONY: demo test test-lowest lint doctest docs release clean
 
 demo: $(READY)
 	MPLBACKEND=Agg $(BIN)/python docs/examples/plot_1_quickstart.py
@@ -32,10 +32,26 @@ docs: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going docs docs/_build
 
+# what is to be uploaded, in dist: checked, the wheel tried alone, the tests run from the sources
+FIRST_FIT = "from sklearn.datasets import load_breast_cancer; import skdam; X, y = \
+  load_breast_cancer(return_X_y=True); clf = skdam.CompositionalAUCClassifier().fit(X, y); \
+  print(skdam.__version__, skdam.__file__, clf.oob_score_)"
+
+release: $(READY)
+	rm -rf dist build
+	$(BIN)/python -m pip install --quiet build twine
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd build && wheel/bin/python -W error -c $(FIRST_FIT)
+	mkdir build/sources && tar --extract --gzip --file dist/*.tar.gz --strip-components 1 --directory build/sources
+	$(MAKE) --directory build/sources test
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev]"
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest docs/_build docs/auto_examples docs/generated
+	rm -rf $(VENV) $(VENV)-lowest build dist docs/_build docs/auto_examples docs/generated

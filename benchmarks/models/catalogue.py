@@ -64,14 +64,23 @@ _OURS = (
     | {f"skdam-{name}": _skdam(**changes) for name, changes in STRATEGIES.items()}
     | {"mlp-compositional": _skdam(**PLAIN_PERCEPTRON)}
     | {f"mlp-{name}": _skdam(**PLAIN_PERCEPTRON, **c) for name, c in STRATEGIES.items()}
+    | {
+        "skdam-natural-cross-entropy": Model(
+            "benchmarks.models.strategies:NaturalRateClassifier",
+            STRATEGIES["cross-entropy"],
+            package="skdam",
+        )
+    }
 )
 
 # the default with one change each
 ABLATION: dict[str, dict[str, Any]] = {
     "one-member": {"n_members": 1},
+    "no-cross-fitting": {"cross_fit": False},
     "no-encoding": {"module__encoding": None},
     "no-landmarks": {"module__n_landmarks": 0},
     "no-dropout": {"module__dropout": 0.0},
+    "no-averaging": {"optimizer__averaging": None},
     "batches-of-128": {"batch_size": 128},
     "sampling-by-share": {"sampling_rate": "auto"},
 }

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.preprocessing import FunctionTransformer
 
 from benchmarks.models import catalogue
@@ -43,8 +44,32 @@ RIVALS = {
     ),
 }
 
-MODELS: Mapping[str, Model] = _OURS | RIVALS
-GROUPS: Groups = {"ours": _OURS, "rivals": RIVALS, "all": MODELS}
+_STRATEGIES = {
+    name: catalogue.MODELS[name]
+    for name in (
+        "skdam",
+        "skdam-auc",
+        "skdam-cross-entropy",
+        "skdam-natural-cross-entropy",
+        "skdam-two-stage",
+    )
+}
+_ABLATION = {
+    name: model for name, model in catalogue.MODELS.items() if name.startswith("ablation-")
+}
+_CALIBRATED = {
+    "skdam-calibrated-cv": Model("benchmarks.models.frames:calibrated", package="sklearn")
+}
+
+MODELS: Mapping[str, Model] = _OURS | RIVALS | _STRATEGIES | _ABLATION | _CALIBRATED
+GROUPS: Groups = {
+    "ours": _OURS,
+    "rivals": RIVALS,
+    "strategies": _STRATEGIES,
+    "ablation": _ABLATION,
+    "calibrated": _CALIBRATED,
+    "all": MODELS,
+}
 
 
 def behind_skrub(random_state: int) -> BaseEstimator:
@@ -52,6 +77,12 @@ def behind_skrub(random_state: int) -> BaseEstimator:
     from skrub import tabular_pipeline
 
     return tabular_pipeline(catalogue.create("skdam", random_state))
+
+
+def calibrated(random_state: int) -> BaseEstimator:
+    """Return the classifier without a calibration of its own, calibrated by cross-validation."""
+    uncalibrated = catalogue.create("skdam", random_state).set_params(calibration=None)
+    return CalibratedClassifierCV(uncalibrated)
 
 
 def create(name: str, seed: int) -> BaseEstimator:

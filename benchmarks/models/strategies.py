@@ -1,9 +1,13 @@
-"""Parameters of `CompositionalAUCClassifier` that several benchmarks train with."""
+"""`CompositionalAUCClassifier` in the forms that several benchmarks train it in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
+
+from skdam import CompositionalAUCClassifier
 
 # the strategies and variants other than the default, alternating compositional training
 STRATEGIES: Mapping[str, dict[str, Any]] = {
@@ -18,3 +22,12 @@ PLAIN_NETWORK: Mapping[str, Any] = {"encoding": None, "dropout": 0.0}
 PLAIN_PERCEPTRON: Mapping[str, Any] = {"n_members": 1} | {
     f"module__{name}": value for name, value in PLAIN_NETWORK.items()
 }
+
+
+class NaturalRateClassifier(CompositionalAUCClassifier):
+    """The classifier on batches with the share of positives of the data, as they come at random."""
+
+    def fit(self, X: Any, y: Any = None, *args: Any, **kwargs: Any) -> Self:
+        """Fit, see :class:`skdam.CompositionalAUCClassifier`; ``y`` holds 0 and 1."""
+        self.sampling_rate = float(np.mean(y))
+        return super().fit(X, y, *args, **kwargs)
