@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -71,9 +72,11 @@ intersphinx_mapping = {
 }
 
 # %% The gallery
+exports = find_spec("skdam.export") and find_spec("onnxruntime")
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
+    "ignore_pattern": r"__init__\.py" if exports else r"__init__\.py|serving",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skdam",),
     "within_subsection_order": "FileNameSortKey",

@@ -11,6 +11,9 @@ SCRIPTS = sorted((Path(__file__).parent / "examples").glob("plot_*.py"))
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script.stem for script in SCRIPTS])
 def test_script_runs(script, monkeypatch):
+    if "serving" in script.stem:
+        pytest.importorskip("skdam.export")
+        pytest.importorskip("onnxruntime")
     pyplot = pytest.importorskip("matplotlib.pyplot")
     matplotlib.use("Agg")
     monkeypatch.setenv("SKDAM_FAST", "1")

@@ -75,9 +75,9 @@ for point, name, offset in ((w, "w", (-12, 6)), (u, "u", (-4, 9))):
 left.annotate(
     "1  inner step: cross-entropy\n    shows the way", (-2.5, 1.35), size=9, color="#333333"
 )
-small = {"textcoords": "offset points", "size": 9}
-left.annotate("2  gradient of the\n    AUC loss at u", u + move, (6, -6), color=BLUE, **small)
-left.annotate("3  moves w", w + move, (4, -10), color=ORANGE, **small)
+name = "2  gradient of the\n    AUC loss at u"
+left.annotate(name, u + move, (6, -6), textcoords="offset points", size=9, color=BLUE)
+left.annotate("3  moves w", w + move, (4, -10), textcoords="offset points", size=9, color=ORANGE)
 left.set_title("One step")
 
 background(right)
