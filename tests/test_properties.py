@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -312,7 +312,22 @@ def test_swapping_the_labels_turns_the_ranking_round(n_positive, least):
     )
 
 
+# its logits out of bag differ by so little that some scores are equal
+NEARLY_TIED = (
+    np.repeat(
+        [
+            0, -1, -1, 2, 0, -5, 0, 0, 0, 4, -1, 0, 5, 0, 2, 4, 0, 0, 0, 0, 0, 0, -2, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, -10, 0, 0, 0, 17, 0, 0, 5, 0, -13, 2, 0, 0, 43, -1, 0, -17, 0, -3, 0, 3, 0,
+            2, 0, -10,
+        ],
+        2,
+    ).reshape(-1, 2),
+    np.isin(np.arange(57), [30, 43, 45, 54, 55]).astype(int),
+)  # fmt: skip
+
+
 @given(arrays(least=3), st.sampled_from(["sigmoid", "isotonic"]))
+@example(NEARLY_TIED, "sigmoid")
 def test_scores_out_of_bag_are_on_the_scale_of_the_scores(data, calibration):
     X, y = data
     clf = fitted(X, y, calibration=calibration)

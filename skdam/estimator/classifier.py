@@ -900,7 +900,9 @@ class CompositionalAUCClassifier(
             learnt["oob_decision_function_"] = decision.scores(out_of_bag)
             learnt["oob_score_"] = float(
                 roc_auc_score(
-                    labels_of(dataset), out_of_bag, sample_weight=sample_weights_of(dataset)
+                    labels_of(dataset),
+                    self.oob_decision_function_,
+                    sample_weight=sample_weights_of(dataset),
                 )
             )
         stop = dict(net.callbacks_).get("early_stopping")
