@@ -34,6 +34,7 @@ from skdam.estimator.inputs import (
     InputSpec,
     as_dataset,
 )
+from skdam.estimator.interrupts import interrupts_raised
 from skdam.estimator.labels import dataset_labels, encode_labels
 from skdam.estimator.parameters import (
     CONSTRAINTS,
@@ -48,6 +49,7 @@ from skdam.estimator.reading import ReadingMixin
 from skdam.estimator.stopping import stop_callbacks
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
+from skdam.training.culprit import not_finite
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
 from skdam.training.outofbag import join
 
@@ -511,6 +513,18 @@ class CompositionalAUCClassifier(
             self._train(net, dataset, previous, epochs=1)
         return self
 
+    @property
+    def history_(self) -> dict[str, np.ndarray]:
+        """What training recorded, an array for each name with a value for each epoch."""
+        # made when asked for: each call of partial_fit would make all of it anew
+        rows = self.net_.history.to_list()
+        names = {name: None for row in rows for name, value in row.items() if np.isscalar(value)}
+        return {
+            name: np.array([row.get(name, np.nan) for row in rows])
+            for name in names
+            if not name.endswith(("_best", "_batch_count"))
+        }
+
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the scores: the log-odds of ``classes_[1]``.
 
@@ -540,7 +554,11 @@ class CompositionalAUCClassifier(
         """
         dataset = self._read_new(X)
         with self._threads(self.net_):
-            return self._decision.scores(self.net_.decision_function(dataset))
+            logits = self.net_.decision_function(dataset)
+        wrong = np.flatnonzero(~np.isfinite(logits))
+        if len(wrong) and (culprit := not_finite(self.net_, dataset, int(wrong[0]))):
+            raise ValueError(f"{culprit}.")
+        return self._decision.scores(logits)
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return class probabilities, the sigmoid of :meth:`decision_function`.
@@ -765,7 +783,8 @@ class CompositionalAUCClassifier(
                     # the default network does not write to its input
                     sample = sample_for_statistics(dataset, copy=self.module is not None)
                     net.module_.fit_statistics(*sample)
-                net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
+                with interrupts_raised():
+                    net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
                 out_of_bag = join(net, dataset) if has_folds(dataset) else None
         net.train_split = None  # drops the validation data
         self.net_ = net
@@ -780,7 +799,6 @@ class CompositionalAUCClassifier(
         )
         self.offset_ = self._decision.offset
         self.n_iter_ = len(net.history)
-        self.history_ = _history_arrays(net.history)
         for name in ("best_score_", "oob_decision_function_", "oob_score_"):
             self.__dict__.pop(name, None)
         if out_of_bag is not None:
@@ -819,13 +837,3 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCCla
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def _history_arrays(history: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
-    rows = list(history)
-    names = {name: None for row in rows for name, value in row.items() if np.isscalar(value)}
-    return {
-        name: np.array([row.get(name, np.nan) for row in rows])
-        for name in names
-        if not name.endswith(("_best", "_batch_count"))
-    }
