@@ -14,9 +14,9 @@ def interrupts_raised() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end of the context if an interrupt came and was swallowed.
 
     skorch ends training at any KeyboardInterrupt, as callbacks stop it by raising one. A handler of
-    SIGINT tells one of the user apart: it calls the handler that was there before, and notes whether
-    that raised KeyboardInterrupt. Nothing is done outside the main thread, which alone receives
-    signals, and where there was no handler in Python.
+    SIGINT tells one of the user apart: it calls the handler that was there before, and notes
+    whether that raised KeyboardInterrupt. Nothing is done outside the main thread, which alone
+    receives signals, and where there was no handler in Python.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):

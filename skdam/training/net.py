@@ -14,12 +14,13 @@ import torch
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
+from skorch.hf import AccelerateMixin
 from skorch.utils import to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
 from skdam._device import forked_rng, present_device
-from skdam.callbacks import StageSchedule, validation_is_due
+from skdam.callbacks import EarlyStoppingAUC, StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import LabelledDataset, labelled, labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
@@ -208,6 +209,15 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self._resident_: tuple[Any, Any] | None = None
         return super().initialize()
 
+    def check_training_readiness(self) -> None:
+        if isinstance(self, AccelerateMixin):
+            raise TypeError(
+                "skorch.hf.AccelerateMixin does not work with CompositionalAUCNet: accelerate "
+                "wraps the optimizer, and hides which loss the next step needs. For mixed "
+                "precision set precision='bfloat16', for a GPU device='cuda'."
+            )
+        super().check_training_readiness()
+
     def set_params(self, **kwargs: Any) -> CompositionalAUCNet:
         """Set parameters; those that shape the optimizer make it anew."""
         shaping = {name: kwargs.pop(name) for name in list(kwargs) if name in _SHAPING}
@@ -250,9 +260,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         return labelled(train), None if valid is None else labelled(valid)
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
-        labels = labels_of(dataset) if training else None
-        if isinstance(dataset, LabelledDataset):
-            dataset = dataset.X
+        given = dataset
+        if isinstance(given, LabelledDataset):
+            dataset = given.X
         kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
         # a loader without a generator of its own draws from the global one, to seed its workers
         generator = torch.Generator().manual_seed(int(self._sampler_seed().generate_state(1)[0]))
@@ -265,7 +275,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if not training:
             return self.iterator_valid(dataset, batch_size=batch_size, **kwargs)
         self.sampler_ = StratifiedBatchSampler(
-            labels,
+            labels_of(given),
             batch_size,
             sampling_rate=self.sampling_rate,
             random_state=self._sampler_seed(),
@@ -330,6 +340,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         # an interrupt leaves the row of an epoch that did not end
         if len(self.history) > self._n_ended_:
             self.history.pop()
+        for _, callback in self.callbacks_:
+            if isinstance(callback, EarlyStoppingAUC):
+                callback.keep_best(self)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the step or, if both phases see a batch, the two steps of a batch.
