@@ -154,7 +154,11 @@ class EarlyStoppingAUC(Callback):
             # skorch's own callbacks end training in this way
             raise KeyboardInterrupt
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def keep_best(self, net: Any) -> None:
+        """Return to the weights of the best epoch; the net calls it at the end of training.
+
+        So callbacks that save the net at the end save those, whatever their order.
+        """
         if self._best_state_ is None:
             return
         net.load_training_state(self._best_state_)
@@ -169,14 +173,17 @@ class EarlyStoppingAUC(Callback):
 def validation_is_due(net: Any) -> bool:
     """Return whether the net is to be scored after the epoch in which it has just been trained.
 
-    It is, unless a callback that stops it checks some epochs only.
+    It is, unless all callbacks that monitor a validation score check some epochs only. Those of
+    skorch would take the NaN of the others for a score that does not improve.
     """
-    stops = [
-        stop
-        for _, stop in net.callbacks_
-        if isinstance(stop, EarlyStoppingAUC) and stop.monitor == "valid_roc_auc"
+    monitors = [
+        callback
+        for _, callback in net.callbacks_
+        if getattr(callback, "monitor", None) in ("valid_loss", "valid_roc_auc")
     ]
-    return not stops or any(stop.is_due(net) for stop in stops)
+    return not monitors or any(
+        not isinstance(callback, EarlyStoppingAUC) or callback.is_due(net) for callback in monitors
+    )
 
 
 class PrintLog(skorch.callbacks.PrintLog):

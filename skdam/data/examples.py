@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import skorch
 import torch
+from skorch.utils import is_skorch_dataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
 
@@ -37,6 +40,11 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     kind : tuple
         Shape and dtype of every example, see :func:`kind_of`.
 
+    Attributes
+    ----------
+    numbers : ndarray of shape (n,) or None
+        What the user calls the examples, if some of the user's are left out.
+
     Raises
     ------
     TypeError
@@ -44,6 +52,8 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     ValueError
         On access, if an example has another shape or dtype.
     """
+
+    numbers: np.ndarray | None = None
 
     def __init__(
         self, dataset: Dataset[Any], y: np.ndarray | Tensor, kind: tuple[tuple[int, ...], str]
@@ -75,6 +85,42 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
                 f"one in fit had {self._kind[0]} and {self._kind[1]}."
             )
         return example
+
+
+class LabelledDataset(skorch.dataset.Dataset):
+    """A dataset with what skorch's scorings ask of one: ``X``, which is the dataset, and ``y``.
+
+    Everything else is that of the dataset.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Labels are read from it when they are asked for, see :func:`labels_of`.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.X = dataset
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """The labels, of shape (n,)."""
+        return labels_of(self.X)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.X[index]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "X":
+            raise AttributeError(name)
+        return getattr(self.X, name)
+
+
+def labelled(dataset: Any) -> Any:
+    """Return a dataset that skorch's scorings can score: the dataset itself, if it is skorch's."""
+    return dataset if is_skorch_dataset(dataset) else LabelledDataset(dataset)
 
 
 def yields_batches(dataset: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Self
@@ -35,6 +35,7 @@ from skdam.estimator.inputs import (
     InputSpec,
     as_dataset,
 )
+from skdam.estimator.interrupts import interrupts_raised
 from skdam.estimator.labels import as_labels, dataset_labels, encode_labels
 from skdam.estimator.parameters import (
     CONSTRAINTS,
@@ -54,6 +55,7 @@ from skdam.estimator.stopping import stop_callbacks
 from skdam.losses.inner import InnerLoss, InnerLossName
 from skdam.optim.options import Hypergradient, Variant
 from skdam.training.checkpoint import Checkpoint
+from skdam.training.culprit import not_finite
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
 from skdam.training.outofbag import join
 
@@ -552,6 +554,18 @@ class CompositionalAUCClassifier(
             self._train(net, dataset, previous, epochs=1)
         return self
 
+    @property
+    def history_(self) -> dict[str, np.ndarray]:
+        """What training recorded, an array for each name with a value for each epoch."""
+        # made when asked for: each call of partial_fit would make all of it anew
+        rows = self.net_.history.to_list()
+        names = {name: None for row in rows for name, value in row.items() if np.isscalar(value)}
+        return {
+            name: np.array([row.get(name, np.nan) for row in rows])
+            for name in names
+            if not name.endswith(("_best", "_batch_count"))
+        }
+
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the scores: the log-odds of ``classes_[1]``.
 
@@ -581,7 +595,11 @@ class CompositionalAUCClassifier(
         """
         dataset = self._read_new(X)
         with self._threads(self.net_):
-            return self._decision.scores(self.net_.decision_function(dataset))
+            logits = self.net_.decision_function(dataset)
+        wrong = np.flatnonzero(~np.isfinite(logits))
+        if len(wrong) and (culprit := not_finite(self.net_, dataset, int(wrong[0]))):
+            raise ValueError(f"{culprit}.")
+        return self._decision.scores(logits)
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return class probabilities, the sigmoid of :meth:`decision_function`.
@@ -870,7 +888,8 @@ class CompositionalAUCClassifier(
                     # the default network does not write to its input
                     sample = sample_for_statistics(dataset, copy=self.module is not None)
                     net.module_.fit_statistics(*sample)
-                net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
+                with interrupts_raised():
+                    net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
                 learnt = self._learnt(net, dataset)
         net.train_split = None  # drops the validation data
         for name in ("best_score_", "best_epoch_", "oob_decision_function_", "oob_score_"):
@@ -889,19 +908,18 @@ class CompositionalAUCClassifier(
             self.calibration,
             self.class_weight,
         )
-        learnt = {
+        learnt: dict[str, Any] = {
             "net_": net,
             "_decision": decision,
             "offset_": decision.offset,
             "n_iter_": len(net.history),
-            "history_": _history_arrays(net.history),
         }
         if out_of_bag is not None:
             learnt["oob_decision_function_"] = decision.scores(out_of_bag)
             learnt["oob_score_"] = float(
                 roc_auc_score(
                     labels_of(dataset),
-                    self.oob_decision_function_,
+                    learnt["oob_decision_function_"],
                     sample_weight=sample_weights_of(dataset),
                 )
             )
@@ -952,13 +970,3 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCCla
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def _history_arrays(history: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
-    rows = list(history)
-    names = {name: None for row in rows for name, value in row.items() if np.isscalar(value)}
-    return {
-        name: np.array([row.get(name, np.nan) for row in rows])
-        for name in names
-        if not name.endswith(("_best", "_batch_count"))
-    }

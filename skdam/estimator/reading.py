@@ -113,7 +113,10 @@ class ReadingMixin:
         self._fingerprint = of_folds
         check_calibration(self.calibration, folds is not None, has_seen_folds)
         odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
-        return module, spec.dataset(X, with_weights(targets, weights, folds, n_folds))
+        dataset = spec.dataset(X, with_weights(targets, weights, folds, n_folds))
+        if isinstance(dataset, ExampleDataset):
+            dataset.numbers = rows
+        return module, dataset
 
     def _draws_undone(self, X: Any) -> AbstractContextManager[None]:
         """Return a context for reading X, of which global generators keep no trace.

@@ -18,6 +18,7 @@ from skdam.data.batches import keep_batch, whole_batches
 from skdam.data.examples import has_plain_targets
 from skdam.data.memory import is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
+from skdam.training.culprit import not_finite
 from skdam.training.observers import only_ours_sees_targets
 from skdam.training.scoring import vote
 
@@ -79,7 +80,7 @@ def train_epoch(
     if not observed:
         net.history[-1]["batches"].extend(rows)
     net.history.record(f"{prefix}_batch_count", len(rows))
-    _record_losses(net, rows)
+    _record_losses(net, rows, getattr(iterator, "dataset", None))
 
 
 def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any]:
@@ -127,7 +128,7 @@ class ValidationScores:
     """
 
     def __init__(self, net: Any, step_fn: Any) -> None:
-        self._module = net.module_
+        self._net = net
         self._step_fn = step_fn
         self._scores: list[Tensor] = []
         self._targets: list[Tensor] = []
@@ -135,16 +136,27 @@ class ValidationScores:
     def step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the step of validation, and keep the scores."""
         step = self._step_fn(batch, **fit_params)
-        self._scores.append(vote(self._module, step["y_pred"]).cpu())
+        self._scores.append(vote(self._net.module_, step["y_pred"]).cpu())
         self._targets.append(batch[1])
         return step
 
-    def record(self, history: Any, name: str) -> None:
-        """Record the ROC AUC, and whether it is the best so far, in the row of the epoch."""
+    def record(self, history: Any, name: str, dataset: Any) -> None:
+        """Record the ROC AUC, and whether it is the best so far, in the row of the epoch.
+
+        Raises
+        ------
+        DivergenceError
+            If a score is not finite; it names the example of the dataset, if it is that.
+        """
+        scores = torch.cat(self._scores)
+        if not torch.isfinite(scores).all():
+            culprit = None if dataset is None else not_finite(self._net, dataset)
+            reason = culprit or "values of X are too far out of the range of the training data"
+            raise DivergenceError(f"scores of the validation data are not finite: {reason}.")
         weights = [w for w in map(weights_of, self._targets) if w is not None]
         auc = roc_auc_score(
             torch.cat(self._targets).numpy(),
-            torch.cat(self._scores).numpy(),
+            scores.numpy(),
             sample_weight=torch.cat(weights).numpy() if weights else None,
         )
         # NaN stands for an epoch without validation
@@ -212,24 +224,27 @@ class LossLog:
             self._recent.clear()
 
 
-def _record_losses(net: Any, rows: list[dict[str, float]]) -> None:
+def _record_losses(net: Any, rows: list[dict[str, float]], dataset: Any) -> None:
     for name in ("inner_loss", "outer_loss"):
         values = [row[name] for row in rows if name in row]
         for value in values:
             if not math.isfinite(value):
-                raise _divergence(net, f"the {name.replace('_', ' ')} is {value}")
+                raise _divergence(net, f"the {name.replace('_', ' ')} is {value}", dataset)
         if values:
             net.history.record(name, float(np.mean(values)))
     net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
     for name, tensor in net.module_.named_parameters():
         if not torch.isfinite(tensor).all():
-            raise _divergence(net, f"{name} is not finite")
+            raise _divergence(net, f"{name} is not finite", dataset)
 
 
-def _divergence(net: Any, what: str) -> DivergenceError:
+def _divergence(net: Any, what: str, dataset: Any) -> DivergenceError:
+    failed = f"training diverged in epoch {len(net.history)}: {what}"
+    culprit = None if dataset is None else not_finite(net, dataset)
+    if culprit is not None:
+        return DivergenceError(f"{failed}, and {culprit}.")
     group = net.optimizer_.param_groups[0]
     rates = ", ".join(f"{k}={group[k]:g}" for k in ("lr", "inner_lr") if group[k] is not None)
     return DivergenceError(
-        f"training diverged in epoch {len(net.history)}: {what} with {rates}. Use a smaller "
-        "lr, or features of a smaller range."
+        f"{failed} with {rates}. Use a smaller lr, or features of a smaller range."
     )

@@ -15,6 +15,7 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
 from skorch.exceptions import SkorchTrainingImpossibleError
+from skorch.hf import AccelerateMixin
 from skorch.utils import to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
@@ -22,9 +23,9 @@ from torch.utils.data import Dataset, SequentialSampler
 from skdam._device import present_device
 from skdam._generators import own_generator, redirected_draws
 from skdam._stamp import checked, stamped
-from skdam.callbacks import PrintLog, StageSchedule, validation_is_due
+from skdam.callbacks import EarlyStoppingAUC, PrintLog, StageSchedule, validation_is_due
 from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
-from skdam.data.examples import labels_of, yields_batches
+from skdam.data.examples import LabelledDataset, labelled, labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
 from skdam.data.sampling import StratifiedBatchSampler
 from skdam.losses.compositional import CompositionalAUCLoss, Phase
@@ -192,6 +193,20 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def classes_(self) -> np.ndarray:
         return np.array([0, 1])
 
+    @property
+    def use_caching(self) -> bool:
+        """False: callbacks of skorch score the data, and not outputs kept from training.
+
+        Those are of batches that are sampled by class, with dropout, before the last step, and need
+        not tell the score.
+        """
+        return False
+
+    @use_caching.setter
+    def use_caching(self, value: bool | Literal["auto"]) -> None:
+        if value is True:
+            raise ValueError("use_caching must be False or 'auto', which is False; got True.")
+
     def initialize(self) -> CompositionalAUCNet:
         self._check_schedule()
         self.first_epoch_ = 0
@@ -238,7 +253,14 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         """Return the module as it is: the backward pass is compiled together with it."""
         return module
 
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
+        train, valid = super().get_split_datasets(X, y, **fit_params)
+        return labelled(train), None if valid is None else labelled(valid)
+
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Any:
+        given = dataset
+        if isinstance(given, LabelledDataset):
+            dataset = given.X
         kwargs = self.get_params_for("iterator_train" if training else "iterator_valid")
         # a loader without a generator of its own draws from the global one, to seed its workers
         generator = torch.Generator().manual_seed(int(self._sampler_seed().generate_state(1)[0]))
@@ -251,7 +273,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if not training:
             return self.iterator_valid(dataset, batch_size=batch_size, **kwargs)
         self.sampler_ = StratifiedBatchSampler(
-            labels_of(dataset),
+            labels_of(given),
             batch_size,
             sampling_rate=self.sampling_rate,
             random_state=self._sampler_seed(),
@@ -275,7 +297,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def fit_loop(
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> CompositionalAUCNet:
-        self.last_epoch_ = len(self.history) + (self.max_epochs if epochs is None else epochs)
+        self._n_ended_ = len(self.history)
+        self.last_epoch_ = self._n_ended_ + (self.max_epochs if epochs is None else epochs)
         return super().fit_loop(X, y, epochs=epochs, **fit_params)
 
     def run_single_epoch(
@@ -291,7 +314,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         if not training:
             scores = ValidationScores(self, step_fn)
             super().run_single_epoch(iterator, training, prefix, scores.step, **fit_params)
-            scores.record(self.history, f"{prefix}_roc_auc")
+            dataset = getattr(iterator, "dataset", None)
+            scores.record(self.history, f"{prefix}_roc_auc", dataset)
             return
         observed = is_observed(self)
         self.optimizer_.train()
@@ -308,12 +332,18 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             self._step_ = None
             self.optimizer_.eval()
 
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        self._n_ended_ = len(self.history)
+
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         self._resident_ = None
         self.checkpoint_ = None
         # an interrupt leaves the row of an epoch that did not end
-        if self.history and "lr" not in self.history[-1]:
+        if len(self.history) > self._n_ended_:
             self.history.pop()
+        for _, callback in self.callbacks_:
+            if isinstance(callback, EarlyStoppingAUC):
+                callback.keep_best(self)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take the step or, if both phases see a batch, the two steps of a batch.
@@ -437,15 +467,18 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.check_is_fitted()
         self._set_training(False)
         dataset = self.get_dataset(X)
+        return evaluate(self.batches(dataset), function, len(dataset))
+
+    def batches(self, dataset: Any) -> Iterable[Any]:
+        """Return the batches in which a dataset is scored; each is valid until the next."""
         iterator = self.get_iterator(dataset)
-        batches: Iterable[Any] = iterator
         if (
             needs_no_loader(iterator)
             and type(iterator.sampler) is SequentialSampler
             and iterator.batch_size is not None
         ):
-            batches = consecutive_batches(iterator.dataset, iterator.batch_size)
-        return evaluate(batches, function, len(dataset))
+            return consecutive_batches(iterator.dataset, iterator.batch_size)
+        return iterator
 
     def training_state(self) -> dict[str, Any]:
         """Return all that continuing the training needs, except the order of the data.
@@ -478,7 +511,13 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         self.__dict__.pop("gradients_", None)
 
     def check_training_readiness(self) -> None:
-        """Raise SkorchTrainingImpossibleError if the net is trimmed for prediction."""
+        """Raise an error if the net cannot be trained: trimmed, or with accelerate."""
+        if isinstance(self, AccelerateMixin):
+            raise TypeError(
+                "skorch.hf.AccelerateMixin does not work with CompositionalAUCNet: accelerate "
+                "wraps the optimizer, and hides which loss the next step needs. For mixed "
+                "precision set precision='bfloat16', for a GPU device='cuda'."
+            )
         if self.initialized_ and self.optimizer_ is None:
             raise SkorchTrainingImpossibleError(
                 "the net was trimmed for prediction, so it cannot be trained further."

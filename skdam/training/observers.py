@@ -46,6 +46,9 @@ def only_ours_sees_targets(net: Any) -> bool:
 def _observes_batches(listener: Any, base: type) -> bool:
     if type(listener) is LRScheduler:
         return listener.step_every == "batch"
-    if type(listener) in (EpochScoring, BatchScoring) and not listener.on_train:
+    # our nets keep no outputs for it
+    if type(listener) is EpochScoring:
+        return False
+    if type(listener) is BatchScoring and not listener.on_train:
         return False
     return any(getattr(type(listener), name) is not getattr(base, name) for name in _OF_BATCHES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from typing import Any
 
@@ -54,7 +53,7 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     """
     other.check_training_readiness()
     _check_same_module(net.module_, other.module_)
-    net.history_ = History(copy.deepcopy(list(other.history)))
+    net.history_ = History(map(without_batches, other.history))
     state = training_state(other)
     try:
         net.module_.load_state_dict(state["module"])
@@ -71,6 +70,15 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     own_rates = net.optimizer_.state_dict()["param_groups"]
     state["optimizer"] = state["optimizer"] | {"param_groups": own_rates}
     load_training_state(net, state)
+
+
+def without_batches(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an epoch that has ended, without those of its batches.
+
+    A training that goes on does not need them; a copy of all of them for each call of
+    ``partial_fit`` would take longer and longer.
+    """
+    return {**row, "batches": []} if row["batches"] else row
 
 
 def _schedule_of(net: Any) -> tuple[Any, ...]:

@@ -1,11 +1,13 @@
 """Training that continues: warm start and partial fit."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import Callback
 
 
 def test_warm_start_continues_from_the_weights(toy, make):
@@ -99,3 +101,34 @@ def test_partial_fit_with_another_strategy_starts_a_new_schedule(toy, make):
     clf = make(strategy="cross-entropy").partial_fit(*toy)
     clf.set_params(strategy="auc").partial_fit(*toy)
     np.testing.assert_array_equal(np.isnan(clf.history_["outer_loss"]), [True, False])
+
+
+def test_partial_fit_keeps_a_row_for_each_epoch_and_the_batches_of_the_last(toy, make):
+    clf = make(batch_size=20)
+    for _ in range(4):
+        clf.partial_fit(*toy)
+    rows = clf.net_.history
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert [len(row["batches"]) for row in rows] == [0, 0, 0, 10]
+    assert [len(values) for values in clf.history_.values()] == [4] * len(clf.history_)
+
+
+def test_pickles_grow_by_a_row_for_each_call(toy, make):
+    clf = make(batch_size=8)
+    sizes = [len(pickle.dumps(clf.partial_fit(*toy))) for _ in range(8)]
+    assert np.diff(sizes)[2:].max() < 1000
+
+
+def test_a_partial_fit_that_fails_leaves_the_history_as_it_was(toy, make):
+    class Fail(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("late", 1.0)
+            raise RuntimeError
+
+    clf = make().fit(*toy)
+    rows, before = clf.net_.history, copy.deepcopy(list(clf.net_.history))
+    clf.set_params(callbacks=[Fail()])
+    with pytest.raises(RuntimeError):
+        clf.partial_fit(*toy)
+    assert clf.net_.history is rows
+    assert list(rows) == before

@@ -4,7 +4,17 @@ import copy
 import pickle
 
 import numpy as np
-from skorch.callbacks import Checkpoint, LRScheduler, MlflowLogger, TensorBoard, WandbLogger
+import pytest
+import torch
+from skorch.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    LRScheduler,
+    MlflowLogger,
+    TensorBoard,
+    TrainEndCheckpoint,
+    WandbLogger,
+)
 
 
 def halving(**parameters):
@@ -128,3 +138,34 @@ def test_mlflow_and_wandb_are_told_of_losses_and_scores(toy, make):
     assert mlflow.is_ended
     for name in names:
         np.testing.assert_equal([row[name] for row in wandb.rows], clf.history_[name])
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping(patience=3),
+        LRScheduler("ReduceLROnPlateau", monitor="valid_loss", patience=3),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_callbacks_that_monitor_validation_find_a_score_in_each_epoch(toy, make, callback):
+    """Also where epochs are short, and the stop of the classifier would skip some."""
+    parameters = {"max_epochs": 8, "early_stopping": True, "milestones": ()}
+    history = make(callbacks=[callback], **parameters).fit(*toy).history_
+    assert np.isfinite(history["valid_loss"]).all()
+    assert len(history["valid_loss"]) == 8  # it falls all the time
+    assert len(set(history["lr"])) == 1
+
+
+@pytest.mark.parametrize("variant", ["alternating", "lookahead"])
+def test_a_checkpoint_of_the_end_is_of_the_weights_that_are_kept(toy, make, tmp_path, variant):
+    """The classifier's own stop, which returns to the best epoch, comes after it in the list."""
+    checkpoint = TrainEndCheckpoint(dirname=str(tmp_path))
+    clf = make(
+        callbacks=[checkpoint], early_stopping=True, n_iter_no_change=2, max_epochs=30,
+        batch_size=6, lr=0.1, variant=variant, cross_fit=False,
+    ).fit(*toy)  # fmt: skip
+    assert np.argmax(clf.history_["valid_roc_auc"]) < clf.n_iter_ - 1
+    saved = torch.load(tmp_path / "train_end_params.pt", weights_only=True)
+    for name, weights in clf.net_.module_.state_dict().items():
+        assert torch.equal(saved[name], weights)

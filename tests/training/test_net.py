@@ -17,6 +17,7 @@ from skorch.callbacks import (
     LRScheduler,
 )
 from skorch.dataset import ValidSplit
+from skorch.hf import AccelerateMixin
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -177,6 +178,51 @@ def test_training_goes_on_after_an_interrupt_within_an_epoch(toy, after):
     net.initialize_callbacks()
     fit(net, toy)
     assert str(counter) == "io" * 16
+
+
+class InterruptAt(Callback):
+    """Ctrl-C in a method, in an epoch of a number."""
+
+    def __init__(self, where, epoch):
+        self.where, self.epoch = where, epoch
+
+    def act(self, net, where):
+        if where == self.where and len(net.history) == self.epoch:
+            self.where = None
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.act(net, "epoch")
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        self.act(net, "training" if training else "validation")
+
+
+@pytest.mark.parametrize("where", ["epoch", "training", "validation"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_epoch_that_is_interrupted_leaves_no_row(toy, where, epoch):
+    options = {"train_split": ValidSplit(4, stratified=True), "max_epochs": 4}
+    net = make_net(callbacks=[InterruptAt(where, epoch)], **options).fit(*toy)
+    assert len(net.history) == epoch - 1
+    net.partial_fit(*toy, epochs=2)
+    for name in ("epoch", "train_loss", "valid_loss", "valid_roc_auc", "lr", "dur"):
+        assert len(net.history[:, name]) == epoch + 1
+    assert net.history[:, "epoch"] == list(range(1, epoch + 2))
+    assert net.decision_function(toy[0]).shape == (200,)
+
+
+def test_accelerate_is_refused_with_the_reason(toy):
+    class Accelerated(AccelerateMixin, CompositionalAUCNet):
+        pass
+
+    net = Accelerated(
+        nn.Linear, module__in_features=4, module__out_features=1, accelerator=object()
+    )
+    for start in (net.initialize, lambda: net.fit(*toy)):
+        with pytest.raises(
+            TypeError, match=r"AccelerateMixin does not work .* wraps the optimizer"
+        ):
+            start()
 
 
 def test_overridden_methods_of_a_subclass_are_called(toy):

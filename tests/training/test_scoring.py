@@ -6,7 +6,7 @@ import torch
 from helpers import Members, fit, make_net
 from torch import nn
 
-from skdam import CompositionalAUCNet, TabularMLP
+from skdam import CompositionalAUCNet, ResNet20, TabularMLP
 from skdam._targets import Targets
 from skdam.networks.members import mean_probability_logit
 from skdam.training.scoring import decision_of, evaluate, padded
@@ -89,11 +89,13 @@ def test_decision_of_is_the_method_or_the_vote_of_the_logits():
     torch.testing.assert_close(decision_of(members, members)(X), expected)
 
 
-@pytest.mark.parametrize("n", [1, 15, 16, 40])
-def test_few_rows_are_padded_with_the_first(n):
+@pytest.mark.parametrize(
+    ("n", "expected"), [(1, 16), (15, 16), (16, 16), (17, 20), (40, 40), (41, 44)]
+)
+def test_rows_are_padded_with_the_first(n, expected):
     X = torch.arange(2.0 * n).reshape(-1, 2)
     rows = padded(X)
-    assert len(rows) == max(n, 16)
+    assert len(rows) == expected
     assert torch.equal(rows[:n], X)
     assert (rows[n:] == X[0]).all()
 
@@ -111,7 +113,7 @@ def test_batches_are_evaluated_in_their_order():
     assert torch.equal(evaluate(batches[:-1], lambda batch: 3 * batch, 50), 3 * X[:49])
 
 
-@pytest.mark.parametrize("n_members", [2, 3, 8, 20])
+@pytest.mark.parametrize("n_members", [1, 2, 3, 8, 20])
 @pytest.mark.parametrize("encoding", ["piecewise-linear", None])
 def test_scores_of_the_default_network_do_not_depend_on_the_batch(toy, n_members, encoding):
     X, y = toy
@@ -126,3 +128,33 @@ def test_scores_of_the_default_network_do_not_depend_on_the_batch(toy, n_members
     scores = net.partial_fit(X, y).decision_function(X)
     alone = [net.decision_function(X[i : i + 1])[0] for i in range(50)]
     np.testing.assert_array_equal(alone, scores[:50])
+
+
+def assert_independent_of_the_batch(module, X):
+    """The scores of the first and the last examples are those that all of them have together."""
+    net = CompositionalAUCNet(module, verbose=0).initialize()
+    scores = net.decision_function(X)
+    for n in (*range(1, 42), 63, 127, 129, 255, 257):
+        for rows in (slice(n), slice(-n, None)):
+            np.testing.assert_array_equal(net.decision_function(X[rows]), scores[rows])
+
+
+@pytest.mark.parametrize("n_members", [1, 2, 8])
+@pytest.mark.parametrize("sizes", [(64, 64), (25,), (33, 27), (63,), (101, 50)])
+def test_scores_do_not_depend_on_the_batch_for_odd_widths(seeded, n_members, sizes):
+    X = torch.randn(1001, 7)
+    module = TabularMLP(7, hidden_layer_sizes=sizes, n_members=n_members)
+    module.fit_statistics(X, (X[:, 0] > 0).float())
+    assert_independent_of_the_batch(module, X.numpy())
+
+
+@pytest.mark.parametrize("width", [25, 64, 127])
+def test_scores_of_a_perceptron_do_not_depend_on_the_batch(seeded, width):
+    X = torch.randn(1001, 30)
+    module = nn.Sequential(nn.Linear(30, width), nn.ReLU(), nn.Linear(width, 1))
+    assert_independent_of_the_batch(module, X.numpy())
+
+
+def test_scores_of_a_residual_network_do_not_depend_on_the_batch(seeded):
+    X = torch.randn(301, 1, 8, 8)
+    assert_independent_of_the_batch(ResNet20(1, width=4), X.numpy())
