@@ -71,7 +71,8 @@ class EarlyStoppingAUC(Callback):
     That of validation data is checked at the end of the first epoch that is 25 or more batches
     after the last check, and at the end of the last epoch. So with 25 batches in an epoch or more,
     every epoch is checked. An epoch without a check is not scored, and its validation scores in
-    the history are NaN. Any other AUC is checked in the epochs where it is not NaN. With
+    the history are NaN. Where another callback monitors ``valid_loss`` or ``valid_roc_auc``, every
+    epoch is scored and checked. Any other AUC is checked in the epochs where it is not NaN. With
     ``strategy="two-stage"`` the checks of the first stage are ignored.
 
     Parameters

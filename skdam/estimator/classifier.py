@@ -485,10 +485,11 @@ class CompositionalAUCClassifier(
         ValueError, TypeError
             Before training, if a parameter or the data is not as documented.
         DivergenceError
-            If a loss or a weight is not finite in training. After any error the
-            estimator is as it was.
+            If a loss or a weight is not finite in training.
         OSError
             If the file of ``checkpoint`` cannot be written, as on a full disk. It is as it was.
+        KeyboardInterrupt
+            At Ctrl-C. After any error the estimator is as it was.
         """
         # a fit that fails goes back to here, and its callbacks are torn down by this context
         context = self._init_callback_context(max_subtasks=None)
@@ -586,8 +587,8 @@ class CompositionalAUCClassifier(
         ------
         ValueError
             If X differs from X in fit in its columns, their kinds, its shape or kind of numbers,
-            if it is infinite or has gaps that the module does not take, or if its values are so
-            large that scores overflow.
+            if it is infinite or has gaps that the module does not take, in an example of a
+            Dataset too, or if its values are so large that scores overflow.
         TypeError
             If X is a Dataset whose items hold no array or tensor of real numbers.
         NotFittedError

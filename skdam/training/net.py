@@ -75,7 +75,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     Outside the batches of training the module holds the weights that predict (for
     ``optimizer__variant="lookahead"`` the inner point, with ``optimizer__averaging`` the
-    average), so that callbacks score and save what the user will get.
+    average), so that callbacks score and save what the user will get. skorch's ``EpochScoring``
+    scores the net at the end of the epoch; no outputs are kept, and ``use_caching`` is False.
 
     Parameters
     ----------
@@ -197,8 +198,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def use_caching(self) -> bool:
         """False: callbacks of skorch score the data, and not outputs kept from training.
 
-        Those are of batches that are sampled by class, with dropout, before the last step, and need
-        not tell the score.
+        Those are of batches drawn by class, with dropout and before the last steps.
         """
         return False
 
@@ -419,7 +419,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         return self.module_(scaled(self._on_device(x)), **fit_params)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
-        """Return the logits of a batch, padded where rows are few."""
+        """Return the logits of a batch, computed on padded rows."""
         X, y = batch
         if training:
             return super().evaluation_step(batch, training=True)
