@@ -2,7 +2,6 @@
 
 import os
 import zlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -72,11 +71,10 @@ intersphinx_mapping = {
 }
 
 # %% The gallery
-exports = find_spec("skdam.export") and find_spec("onnxruntime")
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
-    "ignore_pattern": r"__init__\.py" if exports else r"__init__\.py|serving",
+    "ignore_pattern": r"__init__\.py",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skdam",),
     "within_subsection_order": "FileNameSortKey",

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from matplotlib import pyplot
 
 SCRIPTS = sorted((Path(__file__).parent / "examples").glob("plot_*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script.stem for script in SCRIPTS])
 def test_script_runs(script, monkeypatch):
-    if "serving" in script.stem:
-        pytest.importorskip("skdam.export")
-        pytest.importorskip("onnxruntime")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
     matplotlib.use("Agg")
     monkeypatch.setenv("SKDAM_FAST", "1")
     runpy.run_path(str(script), run_name="__main__")

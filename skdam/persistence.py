@@ -17,9 +17,10 @@ SKOPS_TRUSTED_TYPES: list[str] = [
     "skdam.ResNet20",
     "skdam.TabularMLP",
     "skdam.callbacks.EarlyStoppingAUC",
+    "skdam.callbacks.PrintLog",
+    "skdam.callbacks.ProgressBar",
     "skdam.callbacks.StageSchedule",
     "skdam.data.memory.InMemoryDataset",
     "skdam.training.outofbag.OutOfBagScoring",
-    "skorch.callbacks.logging.ProgressBar",
     "torch.utils.data.dataloader.DataLoader",
 ]

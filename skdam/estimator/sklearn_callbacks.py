@@ -28,6 +28,9 @@ except ImportError:
 
 __all__ = ["SklearnCallbacksMixin", "with_callbacks"]
 
+# what scikit-learn keeps in an estimator during fit
+_IN_TRAINING = {"_callback_fit_ctx", "_skl_callbacks_to_teardown"}
+
 
 class SklearnCallbacksMixin(CallbackSupportMixin):
     """Tells callbacks that were given to ``set_callbacks`` of the fit and of its epochs.
@@ -37,6 +40,11 @@ class SklearnCallbacksMixin(CallbackSupportMixin):
     """
 
     _learnt: Callable[[Any, Any], dict[str, Any]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy made in training refers to the estimator in training
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in _IN_TRAINING}
 
     def __copy__(self) -> Self:
         # scikit-learn copies the estimator in training, when skorch's callbacks may hold open files
