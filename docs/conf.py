@@ -74,7 +74,7 @@ intersphinx_mapping = {
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
-    "ignore_pattern": r"__init__\.py",
+    "ignore_pattern": r"__init__\.py|newcomer",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skdam",),
     "within_subsection_order": "FileNameSortKey",

@@ -41,9 +41,13 @@ class CtrlC(Callback):
 
 @pytest.fixture(autouse=True)
 def handler_put_back():
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    assert signal.getsignal(signal.SIGINT) is before
+    # a shell that starts tests in the background lets them ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("where", ["epoch begins", "batch ends", "epoch ends", "training ends"])
@@ -90,6 +94,7 @@ def test_ctrl_c_ends_a_search(toy, make):
 
 
 SCRIPT = """
+import signal
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
@@ -100,6 +105,7 @@ class Ready(Callback):
         if len(net.history) == 3:
             print("training", flush=True)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3 == 0
 clf = CompositionalAUCClassifier(
     module__hidden_layer_sizes=(4,), max_epochs=10**6, early_stopping=False, callbacks=[Ready()]
