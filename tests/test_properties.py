@@ -4,6 +4,8 @@ Examples are drawn by Hypothesis. The profile ``fast`` is for each change, ``lon
 ``make test-long``; see ``conftest.py``.
 """
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -132,6 +134,14 @@ def categories(draw, n, kind):
     return [None if gap else values[code] for gap, code in zip(gaps, codes, strict=True)]
 
 
+def converted(frame, **options):
+    """The frame in nullable dtypes."""
+    with warnings.catch_warnings():
+        # pandas 2.2 tries whether numbers are whole that no integer holds
+        warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
+        return frame.convert_dtypes(**options)
+
+
 def as_frames(columns):
     """Return columns, as lists with None for gaps, as frames of all libraries and kinds."""
     frame = pd.DataFrame(
@@ -139,8 +149,8 @@ def as_frames(columns):
     )
     return {
         "objects": frame,
-        "nullable": frame.convert_dtypes(),
-        "arrow": frame.convert_dtypes(dtype_backend="pyarrow"),
+        "nullable": converted(frame),
+        "arrow": converted(frame, dtype_backend="pyarrow"),
         "polars": pl.DataFrame(columns),
         "pyarrow": pa.table(columns),
     }
