@@ -63,7 +63,7 @@ def stamped(getstate: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[s
         state = getstate(self)
         stamp = {
             "format": FORMAT,
-            "versions": _versions(),
+            "versions": package_versions(),
             "checksums": {name: _checksum(name, value) for name, value in state.items()},
         }
         return state | {_KEY: stamp}
@@ -90,7 +90,7 @@ def checked(
         state = dict(state)
         stamp = state.pop(_KEY, None)
         _check_format(stamp)
-        saved_by, loaded_by = stamp["versions"], _versions()
+        saved_by, loaded_by = stamp["versions"], package_versions()
         checksums = stamp["checksums"]
         for name in state.keys() & checksums.keys():
             if _checksum(name, state[name]) != checksums[name]:
@@ -130,7 +130,8 @@ def _check_format(stamp: dict[str, Any] | None) -> None:
     )
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of the package and of those that its models depend on, by name."""
     return {
         "skdam": __version__,
         "numpy": np.__version__,

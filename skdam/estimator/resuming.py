@@ -10,7 +10,6 @@ import textwrap
 import warnings
 from collections.abc import Mapping
 from dataclasses import astuple
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from skdam._device import resolve_device
+from skdam._stamp import package_versions
 from skdam._targets import folds_of
 from skdam.data.examples import labels_of, sample_weights_of
 from skdam.data.memory import InMemoryDataset, unwrapped
@@ -69,7 +69,7 @@ def checkpoint_of(
     identity = {
         "parameters": compared,
         "data": data,
-        "versions": _versions(),
+        "versions": package_versions(),
         "seed": int(np.random.RandomState().randint(np.iinfo(np.int32).max)),
     }
     n_epochs = parameters["max_epochs"]
@@ -232,7 +232,3 @@ def _check(found: dict[str, Any], identity: dict[str, Any], path: Path) -> None:
 
 def _short(text: str | None) -> str:
     return "nothing" if text is None else textwrap.shorten(text, _WIDTH, placeholder="...")
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("numpy", "scikit-learn", "skdam", "skorch", "torch")}

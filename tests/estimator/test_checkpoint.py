@@ -429,7 +429,7 @@ def test_a_file_that_would_run_code_is_refused(data, path):
 
 
 def test_other_versions_of_packages_warn(data, path, monkeypatch):
-    monkeypatch.setattr("skdam.estimator.resuming.version", lambda name: "0.0.1")
+    monkeypatch.setattr("torch.__version__", "0.0.1")
     clf = stopped(small(checkpoint=path), *data)
     monkeypatch.undo()
     with pytest.warns(UserWarning, match=r"torch 0.0.1 \(now "):
