@@ -14,6 +14,8 @@ import skorch.callbacks
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from skdam._history import shown
+
 BATCHES_A_CHECK = 25
 
 # the columns of a log between the epoch and what callbacks of the user record
@@ -244,11 +246,7 @@ class PrintLog(skorch.callbacks.PrintLog):
 
     def _columns_of(self, net: Any, row: dict[str, Any]) -> list[str]:
         """Return the names of the columns: those of the rows so far and of this one."""
-        names = set(self._columns_) | {
-            name
-            for name, value in row.items()
-            if np.isscalar(value) and not name.endswith(("_best", "_batch_count"))
-        }
+        names = {*self._columns_, *shown(row)}
         if net.strategy == "two-stage":
             names |= {"inner_loss", "outer_loss"}
         if names & {"inner_loss", "outer_loss"}:

@@ -16,6 +16,7 @@ PARTS = {"networks", "losses", "optim", "data"}
 ALLOWED = {
     "_device": set(),
     "_generators": set(),
+    "_history": set(),
     "_numbers": set(),
     "_targets": set(),
     "_threads": set(),
@@ -25,13 +26,13 @@ ALLOWED = {
     "losses": FLOOR,
     "optim": FLOOR,
     "data": FLOOR,
-    "callbacks": FLOOR,
+    "callbacks": FLOOR | {"_history"},
     "datasets": set(),
     "display": set(),
     "export": PARTS | FLOOR | {"estimator", "training"},
     "persistence": STAMP,
     "training": PARTS | FLOOR | STAMP | {"callbacks"},
-    "estimator": PARTS | FLOOR | STAMP | {"_threads", "callbacks", "training"},
+    "estimator": PARTS | FLOOR | STAMP | {"_history", "_threads", "callbacks", "training"},
 }
 
 

@@ -6,12 +6,11 @@ import copy
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
@@ -21,14 +20,13 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset
 
-from skdam._generators import forked_rng, own_generator
+from skdam._history import by_name
 from skdam._stamp import checked, stamped
-from skdam._threads import n_threads, n_torch_threads, threads, work_of
-from skdam.callbacks import EarlyStoppingAUC, ProgressBar
+from skdam._threads import n_torch_threads
+from skdam.callbacks import ProgressBar
 from skdam.data.batches import sample_for_statistics
-from skdam.data.examples import has_folds, labels_of, sample_weights_of
-from skdam.data.memory import InMemoryDataset, is_in_memory
-from skdam.estimator.calibration import learn_decision
+from skdam.data.examples import labels_of
+from skdam.data.memory import InMemoryDataset
 from skdam.estimator.decision import Calibration, Decision
 from skdam.estimator.defaults import network_size, network_size_of, takes_gaps
 from skdam.estimator.inputs import (
@@ -37,6 +35,7 @@ from skdam.estimator.inputs import (
 )
 from skdam.estimator.interrupts import interrupts_raised
 from skdam.estimator.labels import as_labels, dataset_labels, encode_labels
+from skdam.estimator.learnt import NOT_ALWAYS_LEARNT, learnt_by
 from skdam.estimator.parameters import (
     CONSTRAINTS,
     OTHER_NAMES,
@@ -45,10 +44,10 @@ from skdam.estimator.parameters import (
     check_parameters,
     net_parameters,
     plain,
-    runs_our_code_only,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 from skdam.estimator.reading import ReadingMixin
+from skdam.estimator.resources import generators_for, threads_for
 from skdam.estimator.resuming import checkpoint_of, facts_of_data
 from skdam.estimator.sklearn_callbacks import SklearnCallbacksMixin, with_callbacks
 from skdam.estimator.stopping import stop_callbacks
@@ -57,7 +56,6 @@ from skdam.optim.options import Hypergradient, Variant
 from skdam.training.checkpoint import Checkpoint
 from skdam.training.culprit import not_finite
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
-from skdam.training.outofbag import join
 
 _SEED_BOUND = np.iinfo(np.int32).max
 
@@ -559,13 +557,7 @@ class CompositionalAUCClassifier(
     def history_(self) -> dict[str, np.ndarray]:
         """What training recorded, an array for each name with a value for each epoch."""
         # made when asked for: each call of partial_fit would make all of it anew
-        rows = self.net_.history.to_list()
-        names = {name: None for row in rows for name, value in row.items() if np.isscalar(value)}
-        return {
-            name: np.array([row.get(name, np.nan) for row in rows])
-            for name in names
-            if not name.endswith(("_best", "_batch_count"))
-        }
+        return by_name(self.net_.history.to_list())
 
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the scores: the log-odds of ``classes_[1]``.
@@ -876,9 +868,11 @@ class CompositionalAUCClassifier(
         checkpoint: Checkpoint | None = None,
     ) -> None:
         """Train the net, from the state of the previous one if given, and set the attributes."""
-        with self._seeded_generators(net, dataset, valid):
+        seed = int(self._rng.randint(_SEED_BOUND))
+        parameters = self.get_params(deep=False)
+        with generators_for(net, (dataset, valid), parameters, seed):
             net.initialize()
-            check_callback_names(self.get_params(deep=False), net)
+            check_callback_names(parameters, net)
             with self._threads(net):
                 net.checkpoint_ = checkpoint
                 if checkpoint is not None and not checkpoint.is_new:
@@ -893,69 +887,15 @@ class CompositionalAUCClassifier(
                     net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
                 learnt = self._learnt(net, dataset)
         net.train_split = None  # drops the validation data
-        for name in ("best_score_", "best_epoch_", "oob_decision_function_", "oob_score_"):
+        for name in NOT_ALWAYS_LEARNT:
             self.__dict__.pop(name, None)
         self.__dict__.update(learnt)
 
     def _learnt(self, net: CompositionalAUCNet, dataset: Any) -> dict[str, Any]:
-        """Return the attributes of a fit that ends with the net as it is."""
-        out_of_bag = join(net, dataset) if has_folds(dataset) else None
-        sampler = net.sampler_
-        decision = learn_decision(
-            dataset,
-            out_of_bag,
-            sampler.n_positive / (sampler.n_positive + sampler.n_negative),
-            self.classes_,
-            self.calibration,
-            self.class_weight,
-        )
-        learnt: dict[str, Any] = {
-            "net_": net,
-            "_decision": decision,
-            "offset_": decision.offset,
-            "n_iter_": len(net.history),
-        }
-        if out_of_bag is not None:
-            learnt["oob_decision_function_"] = decision.scores(out_of_bag)
-            learnt["oob_score_"] = float(
-                roc_auc_score(
-                    labels_of(dataset),
-                    learnt["oob_decision_function_"],
-                    sample_weight=sample_weights_of(dataset),
-                )
-            )
-        stop = dict(net.callbacks_).get("early_stopping")
-        if isinstance(stop, EarlyStoppingAUC) and stop.best_epoch_:
-            learnt["best_score_"] = float(stop.best_score_)
-            learnt["best_epoch_"] = stop.best_epoch_
-        return learnt
-
-    def _seeded_generators(
-        self, net: CompositionalAUCNet, dataset: Any, valid: Any
-    ) -> AbstractContextManager[None]:
-        """Return a context in which training draws from generators that ``random_state`` seeds.
-
-        They are the global ones if code of the user's may draw from them in training: other
-        threads with such a fit wait.
-        """
-        seed = int(self._rng.randint(_SEED_BOUND))
-        is_ours = (
-            torch.device(net.device).type == "cpu"
-            and runs_our_code_only(self.get_params(deep=False), net.module)
-            and all(is_in_memory(data) for data in (dataset, valid) if data is not None)
-        )
-        return own_generator(seed) if is_ours else forked_rng(net.device, seed=seed)
+        return learnt_by(net, dataset, self.classes_, self.calibration, self.class_weight)
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
-        """Return a context in which torch computes with as many threads as ``n_jobs`` says.
-
-        Without a number the work of a training batch decides, in prediction too, so that
-        validation scores of training are those of prediction.
-        """
-        if torch.device(net.device).type != "cpu":
-            return nullcontext()
-        work = work_of(net.module_, net.batch_size, self._input_spec.shape)
-        return threads(n_threads(self.n_jobs, work))
+        return threads_for(net, self._input_spec.shape, self.n_jobs)
 
 
 # scikit-learn takes every name in the signature for a parameter, and "prefixed" is none
