@@ -82,7 +82,6 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no-dropout": {"module__dropout": 0.0},
     "no-averaging": {"optimizer__averaging": None},
     "batches-of-128": {"batch_size": 128},
-    "sampling-by-share": {"sampling_rate": "auto"},
 }
 
 RIVALS = {

@@ -36,7 +36,7 @@ def train(
     repaired: bool,
     n_epochs: int,
     batch_size: int = 128,
-    sampling_rate: float | str = "auto",
+    sampling_rate: float = 0.5,
     lr: float = 0.1,
     random_state: int = 0,
     device: str = "cpu",

@@ -33,7 +33,7 @@ GRID = {
     "lr": [0.03, 0.1, 0.3],
     "weight_decay": [1e-5, 1e-4],
     "module__dropout": [0.0, 0.1],
-    "sampling_rate": ["auto", 0.5],
+    "sampling_rate": [0.3, 0.5],
 }
 N_FOLDS = 3
 

@@ -14,8 +14,6 @@ from torch.utils.data import BatchSampler, Sampler
 
 from skdam._numbers import as_number, check_ints
 
-AUTO_SAMPLING_RATES = (0.25, 0.75)
-
 
 class StratifiedBatchSampler(Sampler[list[int]]):
     """Yield batches of indices with fixed numbers of positives and negatives.
@@ -31,10 +29,9 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         Labels, 0 or 1 (or bool), with at least one of each.
     batch_size : int, default=128
         Examples in a batch, >= 2; at most all of the data.
-    sampling_rate : float or "auto", default="auto"
+    sampling_rate : float, default=0.5
         Share of positives in a batch, in (0, 1):
         ``round(sampling_rate * batch_size)`` positives, at least one of each class.
-        "auto" is the share in the data, clipped to [0.25, 0.75].
     random_state : int, numpy.random.SeedSequence or None, default=None
         Seed of the sampler's generator. None draws a new seed.
 
@@ -63,7 +60,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
         y: ArrayLike | torch.Tensor,
         batch_size: int = 128,
         *,
-        sampling_rate: float | str = "auto",
+        sampling_rate: float = 0.5,
         random_state: int | np.random.SeedSequence | None = None,
     ) -> None:
         labels = np.asarray(y)
@@ -76,14 +73,9 @@ class StratifiedBatchSampler(Sampler[list[int]]):
                 f"{len(negatives)} negatives."
             )
         check_ints(2, batch_size=batch_size)
-        if sampling_rate == "auto":
-            rate = float(np.clip(len(positives) / len(labels), *AUTO_SAMPLING_RATES))
-        else:
-            rate = as_number("sampling_rate", sampling_rate)
-            if not 0 < rate < 1:
-                raise ValueError(
-                    f"sampling_rate must be a number in (0, 1) or 'auto', got {sampling_rate!r}."
-                )
+        rate = as_number("sampling_rate", sampling_rate)
+        if not 0 < rate < 1:
+            raise ValueError(f"sampling_rate must be a number in (0, 1), got {sampling_rate!r}.")
         size = min(int(batch_size), len(labels))
         self.n_positive = min(max(round(rate * size), 1), size - 1)
         self.n_negative = size - self.n_positive

@@ -134,9 +134,10 @@ class CompositionalAUCClassifier(
         Passes over the data, >= 1. Early stopping may end training before.
     batch_size : int or "auto", default="auto"
         Examples in a batch, >= 2, at most the whole data.
-    sampling_rate : float or "auto", default=0.5
-        Share of positives in a training batch, in (0, 1). "auto" is the share in the
-        data, clipped to [0.25, 0.75].
+    sampling_rate : float or "auto", default="auto"
+        Share of positives in a training batch, in (0, 1). "auto" is 1/2. Only for the default
+        network for tables, with 20,000 rows or more, the rarer class has the geometric mean of
+        1/2 and its share in the data: its rows are repeated less often.
     n_members : int or None, default=None
         Members of the ensemble, >= 1, for a module class with a parameter of that name.
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
@@ -353,7 +354,7 @@ class CompositionalAUCClassifier(
         lr_decay: float = 0.1,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
-        sampling_rate: float | Literal["auto"] = 0.5,
+        sampling_rate: float | Literal["auto"] = "auto",
         n_members: int | None = None,
         cross_fit: bool = True,
         calibration: Calibration | None = "auto",
@@ -849,7 +850,7 @@ class CompositionalAUCClassifier(
                 parameters,
                 module,
                 spec.shape,
-                len(train),
+                labels_of(train),
                 spec.table.n_categories,
                 sizes,
                 stops=bool(stops),

@@ -85,7 +85,7 @@ def is_tabular(module: type[nn.Module] | nn.Module) -> bool:
 def recipe(
     module: type[nn.Module] | nn.Module,
     variant: str,
-    n_rows: int,
+    y: np.ndarray,
     example_shape: tuple[int, ...],
     batch_size: int | None = None,
     *,
@@ -98,8 +98,8 @@ def recipe(
     module : nn.Module class or instance
         The module in use.
     variant : {"alternating", "lookahead"}
-    n_rows : int
-        Examples to train on.
+    y : ndarray of shape (n,)
+        Targets to train on, 0 or 1.
     example_shape : tuple of int
         Shape of one example; a table has one axis.
     batch_size : int or None, default=None
@@ -114,6 +114,7 @@ def recipe(
     dict
         By the names of the estimator's parameters.
     """
+    n_rows = len(y)
     if is_tabular(module):
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
@@ -128,6 +129,7 @@ def recipe(
             **(_LOOKAHEAD if variant == "lookahead" else _ALTERNATING),
             "lr": _LR_OF_128 * math.sqrt(n_in_batch / 128),
             "batch_size": batch_size,
+            "sampling_rate": _sampling_rate(y),
             "max_epochs": max(_LEAST_EPOCHS, -(-least // n_batches)),
         }
     is_table = len(example_shape) == 1
@@ -136,7 +138,7 @@ def recipe(
         batch_size = int(np.clip(n_rows // 128, 64, largest))
     n_batches = -(-n_rows // batch_size)
     n_epochs = max(_EPOCHS_OF_OTHER_DATA, -(-_BATCHES_OF_OTHER_DATA // n_batches))
-    return {**_OTHER, "batch_size": batch_size, "max_epochs": n_epochs}
+    return {**_OTHER, "sampling_rate": 0.5, "batch_size": batch_size, "max_epochs": n_epochs}
 
 
 def network_size(
@@ -181,6 +183,18 @@ def network_size_of(
     if not (isinstance(module, type) and is_tabular(module)):
         return {}
     return {name: parameters[name] for name in _SIZES if name in parameters}
+
+
+def _sampling_rate(y: np.ndarray) -> float:
+    """Return the share of positives in batches of a table.
+
+    Among many rows of a rare class the gain is from seeing more of the other class.
+    """
+    share = float(np.mean(y))
+    if len(y) < _MANY_ROWS:
+        return 0.5
+    rate = math.sqrt(min(share, 1 - share) / 2)
+    return rate if share <= 0.5 else 1 - rate
 
 
 def _n_values(column: np.ndarray) -> int:

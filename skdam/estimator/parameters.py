@@ -318,7 +318,7 @@ def net_parameters(
     parameters: dict[str, Any],
     module: type[nn.Module] | nn.Module,
     example_shape: tuple[int, ...],
-    n_rows: int,
+    y: np.ndarray,
     n_categories: tuple[int, ...] | None = None,
     sizes: Mapping[str, Any] | None = None,
     *,
@@ -333,8 +333,8 @@ def net_parameters(
     module : nn.Module class or instance
         The module in use.
     example_shape : tuple of int
-    n_rows : int
-        Examples to train on.
+    y : ndarray of shape (n,)
+        Targets to train on, 0 or 1.
     n_categories : tuple of int or None, default=None
         Of each column of a table, 0 for numbers; None if all are numbers.
     sizes : mapping or None, default=None
@@ -356,7 +356,7 @@ def net_parameters(
     # a loader of the user with batches of its own has them, whatever batch_size is
     if not (_is_open(parameters, "batch_size") or "iterator_train__batch_size" in parameters):
         batch_size = int(parameters["batch_size"])
-    chosen = recipe(module, parameters["variant"], n_rows, example_shape, batch_size, stops=stops)
+    chosen = recipe(module, parameters["variant"], y, example_shape, batch_size, stops=stops)
     version, prior = (parameters.get(f"criterion__{name}") for name in ("version", "prior"))
     if version not in (None, "v2") or prior is not None:
         # the loss at the saddle point of a batch takes neither

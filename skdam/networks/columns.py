@@ -209,6 +209,7 @@ class ColumnLayer(nn.Module):
             row += size * len(columns)
         self._first_row = first
         self._first_gap = row
+        self._kept: tuple[object, Tensor] | None = None
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
@@ -228,10 +229,26 @@ class ColumnLayer(nn.Module):
     def table(self) -> Tensor:
         """Return what each node, and then each gap, adds to the units.
 
+        In prediction the last one is kept: it takes as long as all the rest for a single row.
+
         Returns
         -------
         Tensor of shape (n_rows, n_members * n_out)
         """
+        has_autocast = torch.is_autocast_enabled(self.gap.device.type)
+        is_trained = self.training or torch.is_grad_enabled()
+        if is_trained or has_autocast or torch.compiler.is_compiling():
+            self._kept = None
+            return self._computed_table()
+        # torch counts the changes of a tensor in place
+        sources = (*self.parameters(), self.nodes.is_ordered, self.nodes.has_many_values)
+        state = tuple((tensor.data_ptr(), tensor._version) for tensor in sources)
+        kept = self._kept
+        if kept is None or kept[0] != state:
+            kept = self._kept = (state, self._computed_table())
+        return kept[1]
+
+    def _computed_table(self) -> Tensor:
         parts = []
         for columns, vectors in zip(self._columns, self.vectors, strict=True):
             increments = self._holds_increments(columns)

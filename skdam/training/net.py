@@ -92,7 +92,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         margin loss from scratch; "cross-entropy" the inner loss; "two-stage" the inner
         loss for the first half of the epochs, then the AUC loss from there. The last
         three take the outer step of the optimizer for the loss in question.
-    sampling_rate : float or "auto", default=0.5
+    sampling_rate : float, default=0.5
         Share of positives in a batch, see :class:`~skdam.StratifiedBatchSampler`.
     milestones : iterable of float, default=(0.5, 0.75)
         Shares of ``max_epochs`` after which a new stage starts.
@@ -153,7 +153,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         optimizer: Any = PDSCA,
         *,
         strategy: Strategy = "compositional",
-        sampling_rate: float | Literal["auto"] = 0.5,
+        sampling_rate: float = 0.5,
         milestones: Iterable[float] = (0.5, 0.75),
         lr_decay: float = 0.1,
         random_state: int | None = None,

@@ -38,7 +38,7 @@ def test_the_default_network_depends_on_the_shape_of_an_example():
 )
 def test_the_recipe_for_tables_is_for_the_default_network_and_its_subclasses(module, expected):
     assert is_tabular(module) == takes_gaps(module) == expected
-    assert ("optimizer__adaptive" in recipe(module, "alternating", 500, (2,))) == expected
+    assert ("optimizer__adaptive" in recipe(module, "alternating", targets(500), (2,))) == expected
     is_class = isinstance(module, type)
     assert bool(network_size(module, None, 500, 2)) == (expected and is_class)
 
@@ -47,7 +47,11 @@ def test_the_default_network_takes_gaps():
     assert takes_gaps(None)
 
 
-SIZES = [4, 50, 200, 3_000, 12_800, 100_000, 10**6, 10**8]
+def targets(n_rows, share=0.1):
+    return np.arange(n_rows) < share * n_rows
+
+
+SIZES = [4, 50, 200, 3_000, 12_800, 100_000, 10**6, 10**7]
 
 
 @pytest.mark.parametrize("variant", ["alternating", "lookahead"])
@@ -58,7 +62,7 @@ SIZES = [4, 50, 200, 3_000, 12_800, 100_000, 10**6, 10**8]
 def test_training_of_the_default_network_has_8_epochs_and_300_to_1200_batches_at_least(
     n_rows, n_features, least, variant
 ):
-    chosen = recipe(TabularMLP, variant, n_rows, (n_features,))
+    chosen = recipe(TabularMLP, variant, targets(n_rows), (n_features,))
     assert 128 <= chosen["batch_size"] <= 1024
     n_batches = math.ceil(n_rows / chosen["batch_size"])
     assert chosen["max_epochs"] >= 8
@@ -74,7 +78,7 @@ def test_training_of_the_default_network_has_8_epochs_and_300_to_1200_batches_at
 )
 @pytest.mark.parametrize("n_rows", SIZES)
 def test_training_of_others_has_20_epochs_and_300_batches_at_least(n_rows, module, shape, largest):
-    chosen = recipe(module, "alternating", n_rows, shape)
+    chosen = recipe(module, "alternating", targets(n_rows), shape)
     assert 64 <= chosen["batch_size"] <= largest
     n_batches = math.ceil(n_rows / chosen["batch_size"])
     assert chosen["max_epochs"] >= 20
@@ -84,8 +88,8 @@ def test_training_of_others_has_20_epochs_and_300_batches_at_least(n_rows, modul
 
 @pytest.mark.parametrize("n_rows", SIZES)
 def test_training_of_tables_that_cannot_stop_early_is_shorter(n_rows):
-    stopping = recipe(TabularMLP, "alternating", n_rows, (3,))
-    chosen = recipe(TabularMLP, "alternating", n_rows, (3,), stops=False)
+    stopping = recipe(TabularMLP, "alternating", targets(n_rows), (3,))
+    chosen = recipe(TabularMLP, "alternating", targets(n_rows), (3,), stops=False)
     n_batches = math.ceil(n_rows / chosen["batch_size"])
     assert chosen["max_epochs"] * n_batches >= 400
     assert chosen["max_epochs"] == 8 or (chosen["max_epochs"] - 1) * n_batches < 400
@@ -94,15 +98,32 @@ def test_training_of_tables_that_cannot_stop_early_is_shorter(n_rows):
 
 @pytest.mark.parametrize(("module", "shape"), [(TabularMLP, (3,)), (ResNet20, (3, 32, 32))])
 def test_batches_grow_with_the_data(module, shape):
-    sizes = [recipe(module, "alternating", n_rows, shape)["batch_size"] for n_rows in SIZES]
+    sizes = [
+        recipe(module, "alternating", targets(n_rows), shape)["batch_size"] for n_rows in SIZES
+    ]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5])
+def test_the_rarer_class_of_a_large_table_is_drawn_more_often_but_not_half_of_the_time(share):
+    rate = recipe(TabularMLP, "alternating", targets(20_000, share), (3,))["sampling_rate"]
+    assert rate**2 == pytest.approx(share * 0.5)
+    mirrored = recipe(TabularMLP, "alternating", targets(20_000, 1 - share), (3,))
+    assert mirrored["sampling_rate"] == pytest.approx(1 - rate)
+
+
+@pytest.mark.parametrize(
+    ("module", "n_rows"), [(TabularMLP, 19_999), (nn.Linear, 50_000), (ResNet20, 50_000)]
+)
+def test_half_of_the_other_batches_is_positive(module, n_rows):
+    assert recipe(module, "alternating", targets(n_rows, 0.02), (3,))["sampling_rate"] == 0.5
 
 
 @pytest.mark.parametrize("variant", ["alternating", "lookahead"])
 def test_what_is_chosen_are_parameters_of_the_classifier(variant):
     for module, shape in ((TabularMLP, (3,)), (nn.Linear, (3,)), (ResNet20, (3, 8, 8))):
-        chosen = recipe(module, variant, 1000, shape)
+        chosen = recipe(module, variant, targets(1000), shape)
         clf = CompositionalAUCClassifier(variant=variant, **chosen)
         check_parameters(clf.get_params(deep=False))
 
@@ -124,7 +145,7 @@ def test_rate_and_epochs_follow_the_batch_size_given_by_the_user(
 ):
     def derived(**given):
         parameters = CompositionalAUCClassifier(variant=variant, **given).get_params(deep=False)
-        return net_parameters(parameters, TabularMLP, (3,), n_rows)
+        return net_parameters(parameters, TabularMLP, (3,), targets(n_rows))
 
     mine = derived(batch_size=batch_size)
     assert mine["lr"] == pytest.approx(lr)
@@ -140,7 +161,7 @@ def test_rate_and_epochs_follow_the_batch_size_given_by_the_user(
 
 def test_epochs_of_other_networks_follow_the_batch_size_given_by_the_user():
     parameters = CompositionalAUCClassifier(batch_size=500).get_params(deep=False)
-    derived = net_parameters(parameters, ResNet20, (3, 8, 8), 5_000)
+    derived = net_parameters(parameters, ResNet20, (3, 8, 8), targets(5_000))
     assert derived["max_epochs"] == 30  # 300 batches
     assert derived["lr"] == 0.1
 
@@ -149,7 +170,7 @@ def test_parameters_given_by_the_user_are_kept():
     given = {"batch_size": 7, "max_epochs": 5, "lr": 0.3, "optimizer__averaging": 0.5}
     given |= {"module__n_bins": 3, "module__n_landmarks": 9, "criterion__saddle": "running"}
     parameters = CompositionalAUCClassifier(**given).get_params(deep=False)
-    derived = net_parameters(parameters, TabularMLP, (3,), 1000)
+    derived = net_parameters(parameters, TabularMLP, (3,), targets(1000))
     assert {name: derived[name] for name in given} == given
 
 

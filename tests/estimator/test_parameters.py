@@ -38,6 +38,7 @@ def test_unknown_parameters_are_refused_before_fit(make):
         make().set_params(max_epoch=3)
 
 
+TARGETS = np.arange(100) % 2
 PREFIXED = {
     "module__hidden_layer_sizes": (8,),
     "module__dropout": 0.1,
@@ -238,14 +239,16 @@ def test_cuda_is_refused_if_absent(toy, make, assert_refused):
 
 def test_categories_go_to_a_class_that_has_a_parameter_for_them(make):
     parameters = make().get_params(deep=False)
-    given = net_parameters(parameters, TabularMLP, (2,), 100, (0, 3))
+    given = net_parameters(parameters, TabularMLP, (2,), TARGETS, (0, 3))
     assert given["module__n_categories"] == (0, 3)
-    assert "module__n_categories" not in net_parameters(parameters, nn.Linear, (2,), 100, (0, 3))
+    assert "module__n_categories" not in net_parameters(
+        parameters, nn.Linear, (2,), TARGETS, (0, 3)
+    )
 
 
 def test_parameters_go_to_the_net_and_its_parts(make):
     parameters = make(lr=0.2, margin=2.0, betas=[0.5, 1], verbose=True).get_params(deep=False)
-    given = net_parameters(parameters, TabularMLP, (5,), 100)
+    given = net_parameters(parameters, TabularMLP, (5,), TARGETS)
     assert given["lr"] == 0.2
     assert given["criterion__margin"] == 2.0
     assert given["optimizer__betas"] == (0.5, 1)
@@ -267,7 +270,7 @@ def test_a_prefixed_parameter_overrides_what_is_derived(make):
     parameters = make(
         margin=2.0, criterion__margin=3.0, iterator_valid__batch_size=5, module__dropout=0.5
     ).get_params(deep=False)
-    given = net_parameters(parameters, TabularMLP, (5,), 100)
+    given = net_parameters(parameters, TabularMLP, (5,), TARGETS)
     assert given["criterion__margin"] == 3.0
     assert given["iterator_valid__batch_size"] == 5
     assert given["module__dropout"] == 0.5
@@ -285,7 +288,7 @@ def test_a_prefixed_parameter_may_be_none(make):
 @pytest.mark.parametrize("parameters", [{"version": "v1"}, {"prior": 0.2}], ids=str)
 def test_parameters_of_the_running_form_of_the_loss_select_it(make, parameters):
     prefixed = {f"criterion__{name}": value for name, value in parameters.items()}
-    given = net_parameters(make(**prefixed).get_params(deep=False), TabularMLP, (5,), 100)
+    given = net_parameters(make(**prefixed).get_params(deep=False), TabularMLP, (5,), TARGETS)
     assert "criterion__saddle" not in given
     assert prefixed.items() <= given.items()
 
@@ -293,7 +296,7 @@ def test_parameters_of_the_running_form_of_the_loss_select_it(make, parameters):
 def test_sizes_that_follow_from_the_data_go_to_the_module_unless_they_are_given(make):
     parameters = make(module__n_bins=5).get_params(deep=False)
     sizes = {"n_bins": 16, "n_landmarks": 100}
-    given = net_parameters(parameters, TabularMLP, (5,), 100, None, sizes)
+    given = net_parameters(parameters, TabularMLP, (5,), TARGETS, None, sizes)
     assert (given["module__n_bins"], given["module__n_landmarks"]) == (5, 100)
 
 
@@ -309,13 +312,13 @@ def test_sizes_that_follow_from_the_data_go_to_the_module_unless_they_are_given(
     ids=str,
 )
 def test_a_module_class_is_told_the_size_of_its_input_if_it_asks(make, module, shape, expected):
-    given = net_parameters(make().get_params(deep=False), module, shape, 100)
+    given = net_parameters(make().get_params(deep=False), module, shape, TARGETS)
     assert {k: v for k, v in given.items() if k.startswith("module__")} == expected
 
 
 def test_n_members_goes_to_the_module(make):
     parameters = make(n_members=np.int64(3)).get_params(deep=False)
-    given = net_parameters(parameters, TabularMLP, (5,), 100)
+    given = net_parameters(parameters, TabularMLP, (5,), TARGETS)
     assert given["module__n_members"] == 3
     assert type(given["module__n_members"]) is int
 

@@ -113,6 +113,27 @@ def test_units_are_sums_over_columns_of_functions_linear_between_nodes(table, ot
     torch.testing.assert_close(layer(others), naive(layer, table, others))
 
 
+@pytest.mark.parametrize("change", ["step", "load", "refit", "copy"])
+def test_units_in_prediction_follow_each_change_of_the_layer(change, table, others, seeded):
+    layer = layer_of(table).eval()
+    with torch.no_grad():
+        layer(others)  # a table is kept
+        if change == "step":
+            layer.weight.add_(1)
+        elif change == "load":
+            layer.load_state_dict(layer_of(table).state_dict())
+        elif change == "refit":
+            layer.fit_statistics(others)
+        else:
+            layer = copy.deepcopy(layer)
+            layer.gap.mul_(2)
+        predicted = layer(others)
+    # with gradients none is kept
+    torch.testing.assert_close(predicted, layer(others), rtol=0, atol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(predicted, layer.train()(others), rtol=0, atol=0)
+
+
 def test_gradients_are_those_of_the_naive_sum(table, others, seeded):
     layer = layer_of(table)
     wanted = torch.randn(3, len(others), 2, dtype=torch.float64)
