@@ -371,11 +371,6 @@ class StandardColumns(nn.Module):
             start += size
         self.standardise.fit_statistics(self._expanded(X), weights)
 
-    @property
-    def n_varying(self) -> int:
-        """Columns of the output that are not constant."""
-        return int(self.standardise.scale.isfinite().sum())
-
     def forward(self, X: Tensor) -> Tensor:
         """Return the columns of X, of shape (n, n_out)."""
         return self.standardise(self._expanded(X)).clamp(-_CLIP, _CLIP)

@@ -363,13 +363,6 @@ def test_standard_columns_are_numbers_gaps_and_frequent_categories(table, others
     assert np.abs(expected).max() == 3
 
 
-def test_standard_columns_that_vary_are_counted(table):
-    module = StandardColumns(N_CATEGORIES)
-    module.fit_statistics(table.float())
-    Z = module(table.float())
-    assert module.n_varying == int((Z[0] != Z).any(0).sum()) < module.n_out
-
-
 def test_standard_columns_of_a_fresh_module_with_the_state_are_the_same(table, others):
     module, other = StandardColumns(N_CATEGORIES), StandardColumns(N_CATEGORIES)
     module.fit_statistics(table.float())
