@@ -28,7 +28,7 @@ class TestRun:
         run(path, models="auc")
         before = path.read_text()
         with pytest.raises(ValueError, match="is of the preset 'tiny'"):
-            run(path, preset="full")
+            run(path, preset="quick")
         assert path.read_text() == before
 
     def test_the_report_has_tables_and_plots(self, random_images, tmp_path):
