@@ -293,6 +293,23 @@ def test_a_module_with_other_weights_is_another_one(data, path):
         clf.fit(X, y)
 
 
+class Rewritten(nn.Sequential):
+    """A network whose code is changed after a fit was stopped."""
+
+    width = 3
+
+    def __init__(self):
+        super().__init__(nn.Linear(5, self.width), nn.Linear(self.width, 1))
+
+
+def test_a_network_whose_code_has_changed_is_refused(data, path, monkeypatch):
+    clf = CompositionalAUCClassifier(Rewritten, checkpoint=path, callbacks=[Stop()])
+    stopped(clf, *data)
+    monkeypatch.setattr(Rewritten, "width", 4)
+    with pytest.raises(ValueError, match=r"(?s)fit.ckpt is of another network or.*size mismatch"):
+        clf.fit(*data)
+
+
 @pytest.mark.parametrize("strategy", ["auc", "two-stage"])
 def test_more_epochs(data, path, strategy):
     parameters = {"strategy": strategy, "milestones": (0.75,), "early_stopping": False}
