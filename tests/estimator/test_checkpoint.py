@@ -182,14 +182,15 @@ def test_partial_fit_writes_nothing_and_goes_on_alike(data, path):
     assert not path.exists()
 
 
-def test_the_middle_of_an_epoch_is_saved_too(path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+# of 30 batches 13 are done, then those up to the 17th; of so wide data each second is saved
+@pytest.mark.parametrize(("seconds", "n_done"), [(0, 16), (3600, 10)])
+def test_the_middle_of_a_long_epoch_is_saved_too(path, monkeypatch, seconds, n_done):
+    monkeypatch.setattr(checkpoint, "SECONDS", seconds)
     X = np.random.default_rng(0).normal(size=(100, 12_000)).astype(np.float32)
     y = np.arange(100) % 5 == 0
     clf = CompositionalAUCClassifier(StopWithin, max_epochs=3, batch_size=10, random_state=0)
     whole = clone(clf).fit(X, y)
     clf.set_params(checkpoint=path)
-    # of 30 batches 13 are done, then those up to the 17th; of so wide data each second is saved
     for stops_at in (14, 6):
         monkeypatch.setattr(StopWithin, "n_calls", 0)
         monkeypatch.setattr(StopWithin, "stops_at", stops_at)
@@ -198,7 +199,7 @@ def test_the_middle_of_an_epoch_is_saved_too(path, monkeypatch):
     monkeypatch.setattr(StopWithin, "n_calls", 0)
     monkeypatch.setattr(StopWithin, "stops_at", None)
     assert_same(clf.fit(X, y), whole, X)
-    assert StopWithin.n_calls == 30 - 16
+    assert StopWithin.n_calls == 30 - n_done
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])
@@ -510,6 +511,22 @@ def test_leftovers_of_killed_writes_are_removed(data, path):
     os.utime(left, (0, 0))
     small(checkpoint=path).fit(*data)
     assert not list(path.parent.iterdir())
+
+
+def test_a_write_of_another_process_is_left_alone(data, path):
+    being_written = path.with_name(f".{path.name}.part-abc")
+    being_written.write_bytes(b"abc")
+    os.utime(being_written, (2**31, 2**31))
+    small(checkpoint=path).fit(*data)
+    assert list(path.parent.iterdir()) == [being_written]
+
+
+def test_the_file_may_be_deleted_while_a_fit_goes_on(data, path):
+    class Deletes(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            path.unlink()
+
+    assert_same(small([Deletes()], checkpoint=path).fit(*data), small().fit(*data), data[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")

@@ -752,6 +752,33 @@ def test_pretraining_leaves_the_dual_problem_alone_and_ends_afresh(network, batc
     assert loss.alpha > 0
 
 
+def test_the_auc_stage_begins_with_the_inner_phase(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss, inner_steps=2, pretraining=True)
+    for _ in range(3):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.start_auc_stage()
+    phases = []
+    for _ in range(4):
+        phases.append(optimizer.phase)
+        take_step(network, loss, optimizer, *batch)
+    assert phases == ["inner", "inner", "outer", "outer"]
+
+
+@pytest.mark.parametrize(("variant", "n_steps"), [("alternating", 2), ("lookahead", 3)])
+def test_a_network_that_holds_what_predicts_may_be_trained_in_eval_mode(
+    network, batch, variant, n_steps
+):
+    loss, optimizer = lookahead(network, variant=variant, hypergradient="first-order")
+    for _ in range(n_steps):
+        take_step(network, loss, optimizer, *batch)
+    before = flat(network.parameters())
+    optimizer.eval()
+    assert torch.equal(flat(network.parameters()), before)
+    take_step(network, loss, optimizer, *batch)
+    assert not torch.equal(flat(network.parameters()), before)
+
+
 def test_weights_loaded_in_eval_mode_are_where_training_goes_on(network, batch):
     loss, optimizer = lookahead(network, hypergradient="first-order")
     for _ in range(4):
