@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -182,9 +184,12 @@ def test_partial_fit_writes_nothing_and_goes_on_alike(data, path):
     assert not path.exists()
 
 
-# of 30 batches 13 are done, then those up to the 17th; of so wide data each second is saved
-@pytest.mark.parametrize(("seconds", "n_done"), [(0, 16), (3600, 10)])
+# 10 batches are an epoch; of so wide data two are selected together, and only then saved.
+# If it always saves, the stops leave 12 and then 16 batches, if after four seconds 10 and 14.
+@pytest.mark.parametrize(("seconds", "n_done"), [(0, 16), (4, 14), (100, 10)])
 def test_the_middle_of_a_long_epoch_is_saved_too(path, monkeypatch, seconds, n_done):
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: StopWithin.n_calls)
+    monkeypatch.setattr(checkpoint, "time", clock)  # each batch takes a second
     monkeypatch.setattr(checkpoint, "SECONDS", seconds)
     X = np.random.default_rng(0).normal(size=(100, 12_000)).astype(np.float32)
     y = np.arange(100) % 5 == 0
@@ -376,6 +381,16 @@ def test_callbacks_that_lose_their_state_are_named(data, path):
     assert len(caught) == 1
 
 
+def test_workers_that_lose_their_state_are_named(digits, path):
+    X, _, y, _ = digits
+    dataset = UserDataset(X[:60].astype(np.float32), y[:60])
+    dataset.labels[:6] = 1
+    workers = {"iterator_train__num_workers": 1, "iterator_train__persistent_workers": True}
+    clf = image_classifier(max_epochs=1, checkpoint=path, **workers)
+    with pytest.warns(UserWarning, match="the state of persistent_workers of a DataLoader. A"):
+        clf.fit(dataset)
+
+
 class Counting(Callback):
     """Counts the epochs."""
 
@@ -424,6 +439,16 @@ def test_a_file_that_is_no_checkpoint(data, path, how):
         content = path.read_bytes()
     path.write_bytes({"cut": content[:-100], "text": b"abc", "empty": b""}.get(how, content))
     with pytest.raises(ValueError, match=r"fit.ckpt is damaged, or another kind of file. Delete"):
+        clf.fit(*data)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(data, path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    clf = stopped(small(checkpoint=path), *data)
+    monkeypatch.setattr(checkpoint.zipfile, "ZipFile", refuse)
+    with pytest.raises(PermissionError):
         clf.fit(*data)
 
 
