@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-kills test-long test-lowest lint doctest docs release clean
+.PHONY: demo test coverage test-kills test-long test-lowest lint doctest docs release clean
 
 demo: $(READY)
 	MPLBACKEND=Agg $(BIN)/python docs/examples/plot_1_quickstart.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# the same tests, which have to run 95 % of the package; to measure takes time
+coverage: $(READY)
+	$(BIN)/python -m pytest --cov=skdam --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # kill fits at 200 random moments, and compare with fits that were left alone
 test-kills: $(READY)

@@ -470,11 +470,8 @@ class PDSCA(torch.optim.Optimizer):
 
         The network holds w again.
         """
-        parameters, vectors = [], {}
+        parameters, vectors = self.trained_parameters, {}
         for group in self.param_groups:
-            if group["auxiliary"]:
-                continue
-            parameters += [p for p in group["params"] if _is_trained(p)]
             for parameter in group["params"]:
                 if parameter.grad is not None and "unclipped" in self.state[parameter]:
                     unclipped = self.state[parameter].pop("unclipped")

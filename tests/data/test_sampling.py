@@ -40,6 +40,12 @@ def test_an_epoch_draws_as_many_examples_as_there_are():
     assert len(StratifiedBatchSampler(labels(10, 91), batch_size=10)) == 11
 
 
+def test_a_batch_has_128_examples_by_default_in_half_of_the_memory():
+    batch = next(StratifiedBatchSampler(labels(60, 240)).epoch())
+    assert batch.shape == (1, 128)
+    assert batch.dtype == torch.int32
+
+
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
 def test_examples_of_a_class_are_drawn_equally_often(rate):
     y = labels(13, 57)
@@ -91,6 +97,25 @@ def test_a_loaded_state_yields_the_rest_of_the_epoch(stop):
     assert_same_state(continued.state_dict(), state)
     seen += epochs(continued, 5)
     assert seen[: len(whole)] == whole
+
+
+def test_the_state_after_an_epoch_is_the_start_of_the_next_one():
+    sampler, other = (StratifiedBatchSampler(labels(7, 68), 10, random_state=r) for r in (3, 8))
+    list(sampler)
+    assert sampler.n_yielded == 0
+    other.load_state_dict(sampler.state_dict())
+    assert list(other) == list(sampler)
+
+
+def test_an_epoch_after_one_that_was_left_goes_on_too():
+    sampler, other = (StratifiedBatchSampler(labels(7, 68), 10, random_state=r) for r in (3, 8))
+    next(iter(sampler))
+    epoch = iter(sampler)
+    for _ in range(3):
+        next(epoch)
+    assert sampler.n_yielded == 3
+    other.load_state_dict(sampler.state_dict())
+    assert list(other) == list(epoch)
 
 
 @pytest.mark.parametrize("n_together", [1, 3, 100])

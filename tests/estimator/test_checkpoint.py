@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -182,14 +184,18 @@ def test_partial_fit_writes_nothing_and_goes_on_alike(data, path):
     assert not path.exists()
 
 
-def test_the_middle_of_an_epoch_is_saved_too(path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+# 10 batches are an epoch; of so wide data two are selected together, and only then saved.
+# If it always saves, the stops leave 12 and then 16 batches, if after four seconds 10 and 14.
+@pytest.mark.parametrize(("seconds", "n_done"), [(0, 16), (4, 14), (100, 10)])
+def test_the_middle_of_a_long_epoch_is_saved_too(path, monkeypatch, seconds, n_done):
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: StopWithin.n_calls)
+    monkeypatch.setattr(checkpoint, "time", clock)  # each batch takes a second
+    monkeypatch.setattr(checkpoint, "SECONDS", seconds)
     X = np.random.default_rng(0).normal(size=(100, 12_000)).astype(np.float32)
     y = np.arange(100) % 5 == 0
     clf = CompositionalAUCClassifier(StopWithin, max_epochs=3, batch_size=10, random_state=0)
     whole = clone(clf).fit(X, y)
     clf.set_params(checkpoint=path)
-    # of 30 batches 13 are done, then those up to the 17th; of so wide data each second is saved
     for stops_at in (14, 6):
         monkeypatch.setattr(StopWithin, "n_calls", 0)
         monkeypatch.setattr(StopWithin, "stops_at", stops_at)
@@ -198,7 +204,7 @@ def test_the_middle_of_an_epoch_is_saved_too(path, monkeypatch):
     monkeypatch.setattr(StopWithin, "n_calls", 0)
     monkeypatch.setattr(StopWithin, "stops_at", None)
     assert_same(clf.fit(X, y), whole, X)
-    assert StopWithin.n_calls == 30 - 16
+    assert StopWithin.n_calls == 30 - n_done
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])
@@ -293,6 +299,23 @@ def test_a_module_with_other_weights_is_another_one(data, path):
         clf.fit(X, y)
 
 
+class Rewritten(nn.Sequential):
+    """A network whose code is changed after a fit was stopped."""
+
+    width = 3
+
+    def __init__(self):
+        super().__init__(nn.Linear(5, self.width), nn.Linear(self.width, 1))
+
+
+def test_a_network_whose_code_has_changed_is_refused(data, path, monkeypatch):
+    clf = CompositionalAUCClassifier(Rewritten, checkpoint=path, callbacks=[Stop()])
+    stopped(clf, *data)
+    monkeypatch.setattr(Rewritten, "width", 4)
+    with pytest.raises(ValueError, match=r"(?s)fit.ckpt is of another network or.*size mismatch"):
+        clf.fit(*data)
+
+
 @pytest.mark.parametrize("strategy", ["auc", "two-stage"])
 def test_more_epochs(data, path, strategy):
     parameters = {"strategy": strategy, "milestones": (0.75,), "early_stopping": False}
@@ -358,6 +381,16 @@ def test_callbacks_that_lose_their_state_are_named(data, path):
     assert len(caught) == 1
 
 
+def test_workers_that_lose_their_state_are_named(digits, path):
+    X, _, y, _ = digits
+    dataset = UserDataset(X[:60].astype(np.float32), y[:60])
+    dataset.labels[:6] = 1
+    workers = {"iterator_train__num_workers": 1, "iterator_train__persistent_workers": True}
+    clf = image_classifier(max_epochs=1, checkpoint=path, **workers)
+    with pytest.warns(UserWarning, match="the state of persistent_workers of a DataLoader. A"):
+        clf.fit(dataset)
+
+
 class Counting(Callback):
     """Counts the epochs."""
 
@@ -406,6 +439,16 @@ def test_a_file_that_is_no_checkpoint(data, path, how):
         content = path.read_bytes()
     path.write_bytes({"cut": content[:-100], "text": b"abc", "empty": b""}.get(how, content))
     with pytest.raises(ValueError, match=r"fit.ckpt is damaged, or another kind of file. Delete"):
+        clf.fit(*data)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(data, path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    clf = stopped(small(checkpoint=path), *data)
+    monkeypatch.setattr(checkpoint.zipfile, "ZipFile", refuse)
+    with pytest.raises(PermissionError):
         clf.fit(*data)
 
 
@@ -493,6 +536,22 @@ def test_leftovers_of_killed_writes_are_removed(data, path):
     os.utime(left, (0, 0))
     small(checkpoint=path).fit(*data)
     assert not list(path.parent.iterdir())
+
+
+def test_a_write_of_another_process_is_left_alone(data, path):
+    being_written = path.with_name(f".{path.name}.part-abc")
+    being_written.write_bytes(b"abc")
+    os.utime(being_written, (2**31, 2**31))
+    small(checkpoint=path).fit(*data)
+    assert list(path.parent.iterdir()) == [being_written]
+
+
+def test_the_file_may_be_deleted_while_a_fit_goes_on(data, path):
+    class Deletes(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            path.unlink()
+
+    assert_same(small([Deletes()], checkpoint=path).fit(*data), small().fit(*data), data[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")

@@ -43,6 +43,15 @@ def test_the_outer_phase_is_the_margin_loss(logits_and_targets, n_members):
     assert loss(logits, targets, "outer") == margin(logits, targets)
 
 
+@pytest.mark.parametrize("inner_loss", ["cross-entropy", "focal"])
+def test_the_inner_phase_is_the_sum_over_members(logits_and_targets, inner_loss):
+    logits, targets = logits_and_targets
+    alone = CompositionalAUCLoss(inner_loss=inner_loss)
+    loss = CompositionalAUCLoss(inner_loss=inner_loss, n_members=2)
+    expected = alone(logits, targets, "inner") + alone(-logits, targets, "inner")
+    torch.testing.assert_close(loss(torch.stack([logits, -logits], 1), targets, "inner"), expected)
+
+
 def test_a_b_and_alpha_are_those_of_the_outer_loss():
     loss = CompositionalAUCLoss()
     assert (loss.a, loss.b, loss.alpha) == (loss.outer.a, loss.outer.b, loss.outer.alpha)

@@ -136,6 +136,11 @@ def test_the_composition_chooses(logits_and_targets):
         assert other(*logits_and_targets, "outer") == loss(*logits_and_targets, "outer")
 
 
+def test_its_parameters_are_shown():
+    shown = repr(AUCSaddleLoss(0.5, n_members=3))
+    assert shown == "AUCSaddleLoss(margin=0.5, n_members=3)"
+
+
 @pytest.mark.parametrize("name", ["a", "b", "alpha"])
 def test_the_saddle_point_of_a_batch_is_no_attribute(name):
     loss = CompositionalAUCLoss(saddle="batch")

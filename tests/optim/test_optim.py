@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 import torch
 from reference import ReferencePDSCA
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from skdam import PDSCA, CompositionalAUCLoss, StratifiedBatchSampler
 
@@ -414,6 +418,46 @@ def test_named_parameters_are_accepted(network, batch):
     assert optimizer.phase == "outer"
 
 
+def test_gradients_are_cleared_or_set_to_zero(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss)
+    take_step(network, loss, optimizer, *batch)
+    optimizer.zero_grad(set_to_none=False)
+    assert not flat(p.grad for p in network.parameters()).any()
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda optimizer, hook: optimizer.register_step_pre_hook(hook),
+        lambda optimizer, hook: optimizer.register_step_post_hook(hook),
+        lambda _, hook: register_optimizer_step_pre_hook(hook),
+        lambda _, hook: register_optimizer_step_post_hook(hook),
+    ],
+    ids=["pre", "post", "global pre", "global post"],
+)
+def test_hooks_of_steps_are_called(network, batch, register):
+    loss = CompositionalAUCLoss().double()
+    optimizer, calls = PDSCA(network.parameters(), loss), []
+    handle = register(optimizer, lambda *_: calls.append(1))
+    try:
+        take_step(network, loss, optimizer, *batch)
+    finally:
+        handle.remove()
+    take_step(network, loss, optimizer, *batch)
+    assert len(calls) == 1
+
+
+def test_the_profiler_shows_steps(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss)
+    with torch.autograd.profiler.profile() as profile:
+        take_step(network, loss, optimizer, *batch)
+    assert "Optimizer.step#PDSCA.step" in {event.key for event in profile.key_averages()}
+
+
 def test_a_closure_may_evaluate_the_loss(network, batch):
     X, y = batch
     twin = copy.deepcopy(network)
@@ -618,9 +662,11 @@ def test_a_state_of_another_variant_is_refused(network):
         ({"betas": (0, 0.5)}, "betas must"),
         ({"betas": (0.5,)}, "betas must"),
         ({"weight_decay": -1}, "weight_decay must"),
+        ({"weight_decay": float("inf")}, "weight_decay must"),
         ({"epoch_decay": -1}, "epoch_decay must"),
         ({"clip_value": 0}, "clip_value must"),
         ({"beta2": 0}, "beta2 must"),
+        ({"beta2": 1.5}, "beta2 must"),
         ({"eps": 0}, "eps must"),
         ({"variant": "sideways"}, "variant must be one of"),
         ({"hypergradient": "second"}, "hypergradient must be one of"),
@@ -632,6 +678,8 @@ def test_a_state_of_another_variant_is_refused(network):
         ({"betas": 0.9}, "betas must"),
         ({"betas": (0.9, None)}, "betas must"),
         ({"beta2": None}, "beta2 must"),
+        ({"adaptive": 1}, "adaptive must be a bool, got 1"),
+        ({"pretraining": "yes"}, "pretraining must be a bool, got 'yes'"),
         ({"averaging": 1}, "averaging must be a number in"),
         ({"averaging": 0.0}, "averaging must be a number in"),
         ({"averaging": "long"}, "averaging must"),
@@ -702,6 +750,33 @@ def test_pretraining_leaves_the_dual_problem_alone_and_ends_afresh(network, batc
     assert (optimizer.phase, optimizer.param_groups[0]["lr"]) == ("outer", pytest.approx(0.2))
     take_step(network, loss, optimizer, *batch)
     assert loss.alpha > 0
+
+
+def test_the_auc_stage_begins_with_the_inner_phase(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(network.parameters(), loss, inner_steps=2, pretraining=True)
+    for _ in range(3):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.start_auc_stage()
+    phases = []
+    for _ in range(4):
+        phases.append(optimizer.phase)
+        take_step(network, loss, optimizer, *batch)
+    assert phases == ["inner", "inner", "outer", "outer"]
+
+
+@pytest.mark.parametrize(("variant", "n_steps"), [("alternating", 2), ("lookahead", 3)])
+def test_a_network_that_holds_what_predicts_may_be_trained_in_eval_mode(
+    network, batch, variant, n_steps
+):
+    loss, optimizer = lookahead(network, variant=variant, hypergradient="first-order")
+    for _ in range(n_steps):
+        take_step(network, loss, optimizer, *batch)
+    before = flat(network.parameters())
+    optimizer.eval()
+    assert torch.equal(flat(network.parameters()), before)
+    take_step(network, loss, optimizer, *batch)
+    assert not torch.equal(flat(network.parameters()), before)
 
 
 def test_weights_loaded_in_eval_mode_are_where_training_goes_on(network, batch):
