@@ -38,7 +38,7 @@ lint: $(READY)
 # the code in the pages, and the scripts of the gallery on small data
 doctest: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-glob="*.rst" docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest docs
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"

@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("onnxruntime") else ["skdam/export.py", "docs/export.rst"]
+collect_ignore = [] if find_spec("onnxruntime") else ["skdam/export/onnx.py", "docs/export.rst"]

@@ -72,5 +72,5 @@ def test_there_is_no_circle():
 
 def test_wings_are_imported_by_file():
     wings = {name for name in IMPORTS if (HOME / name).is_dir()}
-    assert wings == {"networks", "losses", "optim", "data", "training", "estimator"}
+    assert wings == {"networks", "losses", "optim", "data", "training", "estimator", "export"}
     assert not any(found & wings for found in IMPORTS.values())

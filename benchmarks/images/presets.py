@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from benchmarks.harness.store import Job
-from benchmarks.images import data
 from benchmarks.images.catalogue import NAMES
 from skdam.training.net import Precision
 

@@ -90,13 +90,4 @@ ax.legend()
 plt.show()
 
 # %%
-# A service then needs a few lines. With FastAPI:
-#
-# .. code-block:: python
-#
-#     app = FastAPI()
-#
-#     @app.post("/score")
-#     def score(customers: list[Customer]):
-#         rows = pd.DataFrame([customer.model_dump() for customer in customers])
-#         return session.run(["probabilities"], feeds(rows))[0][:, 1].tolist()
+# :doc:`serve` has a complete service with FastAPI.

@@ -909,6 +909,18 @@ CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCCla
 )
 
 
+def fitted_parts(clf: CompositionalAUCClassifier) -> tuple[InputSpec, nn.Module, Decision]:
+    """Return what an example passes in a prediction: reading, network and decision.
+
+    Raises
+    ------
+    NotFittedError
+        If there was no fit.
+    """
+    check_is_fitted(clf)
+    return clf._input_spec, clf.net_.module_, clf._decision
+
+
 def _new_rng(random_state: Any) -> np.random.RandomState:
     # check_random_state(None) is the global generator
     return np.random.RandomState() if random_state is None else check_random_state(random_state)

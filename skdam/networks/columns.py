@@ -35,6 +35,20 @@ class ColumnNodes(nn.Module):
         Categories of each column, 0 for a number. A category is a code below that.
     n_quantiles : int
         Nodes of a number that has more distinct values than nodes, >= 2.
+
+    Attributes
+    ----------
+    numbers, categories : list of int
+        The columns that are numbers, and those that are categories.
+    n_nodes : tuple of int
+        Nodes of each column.
+    nodes, slope : Tensor of shape (len(numbers), n)
+        The nodes of each number, increasing and infinite at the end, and one over the distance of
+        each to the next.
+    node_of_code : Tensor of int64
+        The node of each code of each category.
+    first_code : Tensor of shape (len(categories),), int64
+        Where in ``node_of_code`` the codes of each category begin.
     """
 
     nodes: Tensor
@@ -47,19 +61,19 @@ class ColumnNodes(nn.Module):
         self, n_nodes: Sequence[int], n_categories: Sequence[int], n_quantiles: int
     ) -> None:
         super().__init__()
-        self._n_nodes = tuple(n_nodes)
+        self.n_nodes = tuple(n_nodes)
         self._n_quantiles = n_quantiles
-        self._numbers = [j for j, size in enumerate(n_categories) if not size]
-        self._categories = [j for j, size in enumerate(n_categories) if size]
-        most = max((self._n_nodes[j] for j in self._numbers), default=2)
-        codes = torch.tensor([0, *(n_categories[j] for j in self._categories)]).cumsum(0)
+        self.numbers = [j for j, size in enumerate(n_categories) if not size]
+        self.categories = [j for j, size in enumerate(n_categories) if size]
+        most = max((self.n_nodes[j] for j in self.numbers), default=2)
+        codes = torch.tensor([0, *(n_categories[j] for j in self.categories)]).cumsum(0)
         self._codes = list(pairwise(codes.tolist()))
-        self._first_code = codes[:-1]
-        n_numbers = len(self._numbers)
+        self.first_code = codes[:-1]
+        n_numbers = len(self.numbers)
         self.register_buffer("nodes", torch.full((n_numbers, most), math.inf))
         self.register_buffer("slope", torch.zeros(n_numbers, most))
-        self.register_buffer("is_ordered", torch.zeros(len(self._n_nodes), dtype=torch.bool))
-        self.register_buffer("has_many_values", torch.zeros(len(self._n_nodes), dtype=torch.bool))
+        self.register_buffer("is_ordered", torch.zeros(len(self.n_nodes), dtype=torch.bool))
+        self.register_buffer("has_many_values", torch.zeros(len(self.n_nodes), dtype=torch.bool))
         self.register_buffer("node_of_code", torch.zeros(int(codes[-1]), dtype=torch.int64))
 
     @torch.no_grad()
@@ -77,13 +91,13 @@ class ColumnNodes(nn.Module):
         self.slope.zero_()
         self.is_ordered.zero_()
         self.has_many_values.zero_()
-        for row, column in enumerate(self._numbers):
+        for row, column in enumerate(self.numbers):
             present = ~X[:, column].isnan()
             values = X[present, column].double()
             if not len(values):
                 continue
             nodes = values.unique()
-            if len(nodes) > self._n_nodes[column]:
+            if len(nodes) > self.n_nodes[column]:
                 levels = torch.linspace(0, 1, self._n_quantiles, dtype=torch.float64)
                 shares = None if weights is None else weights[present]
                 # quantiles that occur as values: codes and counts have no values in between
@@ -95,7 +109,7 @@ class ColumnNodes(nn.Module):
             self.slope[row, : len(nodes) - 1] = (1 / nodes.diff()).clamp(max=largest)
         if weights is None:
             weights = torch.ones(len(X), device=X.device)
-        for column, (start, end) in zip(self._categories, self._codes, strict=True):
+        for column, (start, end) in zip(self.categories, self._codes, strict=True):
             codes = X[:, column]
             present = ~codes.isnan()
             codes, shares = codes[present].long(), weights[present].double()
@@ -103,7 +117,7 @@ class ColumnNodes(nn.Module):
             order = torch.bincount(codes, shares, minlength=end - start).argsort(
                 descending=True, stable=True
             )
-            rare = self._n_nodes[column] - 1
+            rare = self.n_nodes[column] - 1
             node = torch.full_like(order, rare)
             node[order[:rare]] = torch.arange(min(rare, len(order)), device=order.device)
             node[counts < _LEAST_COUNT] = rare
@@ -123,16 +137,16 @@ class ColumnNodes(nn.Module):
         fraction : Tensor of shape (n, n_features)
             The position between that node and the next, in [0, 1].
         """
-        if not self._categories:
+        if not self.categories:
             node, fraction = self._between(X.T.contiguous())
             return node.T, fraction.T
         node = X.new_empty(X.shape, dtype=torch.int64)
         fraction = torch.zeros_like(X)
-        if self._numbers:
-            below, part = self._between(X[:, self._numbers].T.contiguous())
-            node[:, self._numbers], fraction[:, self._numbers] = below.T, part.T
-        codes = X[:, self._categories].nan_to_num_(0).long()
-        node[:, self._categories] = self.node_of_code[codes + self._first_code.to(codes.device)]
+        if self.numbers:
+            below, part = self._between(X[:, self.numbers].T.contiguous())
+            node[:, self.numbers], fraction[:, self.numbers] = below.T, part.T
+        codes = X[:, self.categories].nan_to_num_(0).long()
+        node[:, self.categories] = self.node_of_code[codes + self.first_code.to(codes.device)]
         return node, fraction
 
     def _between(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,6 +184,16 @@ class ColumnLayer(nn.Module):
     n_embedding : int
         Numbers of the embedding of a column, >= 1.
 
+    Attributes
+    ----------
+    nodes : ColumnNodes
+    shape : pair of int
+        ``(n_members, n_out)``.
+    first_row : Tensor of shape (n_features,), int64
+        The row of the :meth:`table` for the first node of each column.
+    first_gap : int
+        The row of the table for the gap of the first column.
+
     References
     ----------
     .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
@@ -188,7 +212,7 @@ class ColumnLayer(nn.Module):
         super().__init__()
         n_features = len(n_nodes)
         self.nodes = ColumnNodes(n_nodes, n_categories, n_quantiles)
-        self._shape = (n_members, n_out)
+        self.shape = (n_members, n_out)
         # columns with as many nodes are computed together
         self._columns = [
             torch.tensor([j for j, other in enumerate(n_nodes) if other == size])
@@ -207,8 +231,8 @@ class ColumnLayer(nn.Module):
         for columns, size in zip(self._columns, sizes, strict=True):
             first[columns] = row + size * torch.arange(len(columns))
             row += size * len(columns)
-        self._first_row = first
-        self._first_gap = row
+        self.first_row = first
+        self.first_gap = row
         self._kept: tuple[object, Tensor] | None = None
 
     @torch.no_grad()
@@ -267,7 +291,7 @@ class ColumnLayer(nn.Module):
         one, half as the other.
         """
         columns = columns.to(self.weight.device)
-        is_even = torch.arange(self._shape[0], device=columns.device) % 2 == 0
+        is_even = torch.arange(self.shape[0], device=columns.device) % 2 == 0
         is_ordered = self.nodes.is_ordered[columns].unsqueeze(1)
         has_many = self.nodes.has_many_values[columns].unsqueeze(1)
         return (is_ordered | (has_many & is_even))[:, None, :, None]
@@ -281,9 +305,9 @@ class ColumnLayer(nn.Module):
         weights : Tensor of shape (n, 2 * n_features)
         """
         node, fraction = self.nodes(X)
-        first = self._first_row.to(X.device)
+        first = self.first_row.to(X.device)
         lower = node + first
-        of_gaps = self._first_gap + torch.arange(X.shape[1], device=X.device)
+        of_gaps = self.first_gap + torch.arange(X.shape[1], device=X.device)
         lower = torch.where(X.isnan(), of_gaps, lower)
         # the fraction is 0 where there is no next node
         upper = torch.where(fraction > 0, lower + 1, lower)
@@ -300,7 +324,7 @@ class ColumnLayer(nn.Module):
         -------
         Tensor of shape (n_members, n, n_out)
         """
-        n_members, n_out = self._shape
+        n_members, n_out = self.shape
         index, weights = self.rows(X)
         # autocast may have made the table of other numbers
         units = _weighted_sums(self.table().to(weights.dtype), index, weights)
@@ -308,7 +332,7 @@ class ColumnLayer(nn.Module):
 
     def of_member(self, X: Tensor, member: int, table: Tensor) -> Tensor:
         """Return the units of one member, of shape (n, n_out), from the :meth:`table`."""
-        n_out = self._shape[1]
+        n_out = self.shape[1]
         index, weights = self.rows(X)
         part = table[:, member * n_out : (member + 1) * n_out].contiguous()
         return _weighted_sums(part, index, weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
@@ -155,17 +157,29 @@ class KernelMachine(nn.Module):
             scores += (kernel @ self.weights[:, i].T).gather(1, folds.unsqueeze(1)).squeeze(1)
         return scores
 
-    def _kernels(self, Z: Tensor) -> list[Tensor]:
-        """Return the kernels with the landmarks, from wide to narrow."""
+    def _kernels(self, Z: Tensor) -> Iterator[Tensor]:
+        """Yield the kernels with the landmarks, from wide to narrow."""
         # constant columns are all gaps that never occur: half of the columns, often
         columns = torch.nonzero(self.varies).squeeze(1)
         distance = torch.cdist(Z[:, columns], self.landmarks[:, columns], p=1.0)
-        wide = distance.mul_(-_DECAY / max(len(columns), 1)).exp_()
-        kernels = [wide]
-        while len(kernels) < _N_DECAYS:
-            # twice the decay is the square
-            kernels.append(kernels[-1].square())
-        return kernels
+        return kernels_of(distance, len(columns))
+
+
+def kernels_of(distance: Tensor, n_columns: int) -> Iterator[Tensor]:
+    """Yield the kernels of distances, from wide to narrow.
+
+    Parameters
+    ----------
+    distance : Tensor
+        Sums of absolute differences over ``n_columns`` columns. It is overwritten.
+    n_columns : int
+    """
+    kernel = distance.mul_(-_DECAY / max(n_columns, 1)).exp_()
+    yield kernel
+    for _ in range(_N_DECAYS - 1):
+        # twice the decay is the square
+        kernel = kernel.square()
+        yield kernel
 
 
 def _balanced(y: Tensor, weights: Tensor) -> Tensor:
