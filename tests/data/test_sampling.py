@@ -191,6 +191,6 @@ def test_a_loader_that_would_batch_the_batches_is_refused(parameters):
 def test_a_loader_that_does_not_batch_takes_the_batches():
     y = labels(30, 70)
     dataset = TensorDataset(torch.arange(100), torch.from_numpy(y))
-    sampler = StratifiedBatchSampler(y, 10, random_state=0)
+    sampler = StratifiedBatchSampler(y, 10, sampling_rate=0.3, random_state=0)
     loader = DataLoader(dataset, sampler=sampler, batch_size=None)
     assert [(len(x), int(y.sum())) for x, y in loader] == [(10, 3)] * 10
