@@ -294,15 +294,15 @@ def _with_state(net: Any) -> dict[str, Any]:
         name: callback.lr_scheduler_ if isinstance(callback, LRScheduler) else callback
         for name, callback in net.callbacks_
     }
-    return {
-        name: part
-        for name, part in parts.items()
-        if hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
-    }
+    return {name: part for name, part in parts.items() if _has_state(part)}
+
+
+def _has_state(part: Any) -> bool:
+    return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
 
 
 def _loses_state(callback: Callback) -> bool:
-    can_save = hasattr(callback, "state_dict") or isinstance(callback, LRScheduler)
+    can_save = _has_state(callback) or isinstance(callback, LRScheduler)
     return not can_save and type(callback) not in _WITHOUT_STATE and bool(vars(callback))
 
 

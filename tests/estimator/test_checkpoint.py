@@ -381,6 +381,20 @@ def test_callbacks_that_lose_their_state_are_named(data, path):
     assert len(caught) == 1
 
 
+def test_callbacks_that_can_save_their_state_but_not_load_it_are_named(data, path):
+    class OneWay(Callback):
+        state_dict = dict
+
+        def on_train_begin(self, net, **kwargs):
+            self.n_trainings = 1
+
+    clf = small(checkpoint=path, callbacks=[("one_way", OneWay())])
+    with pytest.warns(UserWarning, match="the state of one_way. A training"):
+        stopped(clf, *data)
+    with pytest.warns(UserWarning, match="the state of one_way. A training"):
+        clf.fit(*data)
+
+
 def test_workers_that_lose_their_state_are_named(digits, path):
     X, _, y, _ = digits
     dataset = UserDataset(X[:60].astype(np.float32), y[:60])
@@ -528,6 +542,19 @@ def test_a_full_disk_leaves_the_last_file(data, path):
     assert list(path.parent.iterdir()) == [path]
     assert path.read_bytes() == content
     assert_same(clf.fit(*data), whole, data[0])
+
+
+def test_an_interrupt_in_a_write_reaches_the_caller_and_leaves_the_last_file(
+    data, path, monkeypatch
+):
+    clf = stopped(small(checkpoint=path), *data)
+    content = path.read_bytes()
+
+    monkeypatch.setattr(os, "replace", lambda *args: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*data)
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == content
 
 
 def test_leftovers_of_killed_writes_are_removed(data, path):
