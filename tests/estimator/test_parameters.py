@@ -280,7 +280,7 @@ def test_a_prefixed_parameter_overrides_what_is_derived(make):
 
 def test_a_prefixed_parameter_may_be_none(make):
     given = net_parameters(
-        make(optimizer__averaging=None).get_params(deep=False), TabularMLP, (5,), 100
+        make(optimizer__averaging=None).get_params(deep=False), TabularMLP, (5,), TARGETS
     )
     assert given["optimizer__averaging"] is None
 
