@@ -48,11 +48,11 @@ class StratifiedBatchSampler(Sampler[list[int]]):
     Examples
     --------
     >>> from skdam import StratifiedBatchSampler
-    >>> sampler = StratifiedBatchSampler([0, 0, 0, 0, 0, 1], batch_size=3, random_state=0)
+    >>> sampler = StratifiedBatchSampler([0, 0, 0, 0, 0, 1], batch_size=2, random_state=0)
     >>> len(sampler)
-    2
+    3
     >>> [sum(index == 5 for index in batch) for batch in sampler]
-    [1, 1]
+    [1, 1, 1]
     """
 
     def __init__(
