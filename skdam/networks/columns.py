@@ -259,12 +259,16 @@ class ColumnLayer(nn.Module):
         -------
         Tensor of shape (n_rows, n_members * n_out)
         """
-        has_autocast = torch.is_autocast_enabled(self.gap.device.type)
-        is_trained = self.training or torch.is_grad_enabled()
-        if is_trained or has_autocast or torch.compiler.is_compiling():
+        if (
+            self.training
+            or torch.is_grad_enabled()
+            or torch.is_autocast_enabled(self.gap.device.type)
+            or torch.compiler.is_compiling()
+            or self.gap.is_inference()
+        ):
             self._kept = None
             return self._computed_table()
-        # torch counts the changes of a tensor in place
+        # torch counts the changes of a tensor in place, except of those made in inference mode
         sources = (*self.parameters(), self.nodes.is_ordered, self.nodes.has_many_values)
         state = tuple((tensor.data_ptr(), tensor._version) for tensor in sources)
         kept = self._kept

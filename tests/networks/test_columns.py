@@ -134,6 +134,16 @@ def test_units_in_prediction_follow_each_change_of_the_layer(change, table, othe
         torch.testing.assert_close(predicted, layer.train()(others), rtol=0, atol=0)
 
 
+def test_a_layer_made_in_inference_mode_has_the_same_units(table, others, seeded):
+    layer = layer_of(table).eval()
+    with torch.inference_mode():
+        loaded = ColumnLayer(N_NODES, N_CATEGORIES, N_QUANTILES, 3, 2, 4).double().eval()
+        loaded.load_state_dict(layer.state_dict())
+        torch.testing.assert_close(loaded(others), layer(others), rtol=0, atol=0)
+        loaded.gap.add_(1)
+        assert not torch.equal(loaded(others), layer(others))
+
+
 def test_gradients_are_those_of_the_naive_sum(table, others, seeded):
     layer = layer_of(table)
     wanted = torch.randn(3, len(others), 2, dtype=torch.float64)
