@@ -547,12 +547,13 @@ def test_a_full_disk_leaves_the_last_file(data, path):
 def test_an_interrupt_in_a_write_reaches_the_caller_and_leaves_the_last_file(
     data, path, monkeypatch
 ):
-    clf = stopped(small(checkpoint=path), *data)
+    counting = Counting()
+    clf = stopped(small(checkpoint=path, callbacks=[counting]), *data)
     content = path.read_bytes()
-
     monkeypatch.setattr(os, "replace", lambda *args: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         clf.fit(*data)
+    assert len(counting.counts) < 8  # at once, not at the end of training
     assert list(path.parent.iterdir()) == [path]
     assert path.read_bytes() == content
 
