@@ -841,6 +841,9 @@ class CompositionalAUCClassifier(
             sizes = network_size(module, X, len(train), spec.shape[0])
         else:
             sizes = network_size_of(module, previous.get_params_for("module"))
+            if parameters["sampling_rate"] == "auto":
+                # another share would move the logits that have been learnt
+                parameters["sampling_rate"] = previous.sampling_rate
         return CompositionalAUCNet(
             copy.deepcopy(module),
             callbacks=callbacks,

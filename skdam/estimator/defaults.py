@@ -190,9 +190,9 @@ def _sampling_rate(y: np.ndarray) -> float:
 
     Among many rows of a rare class the gain is from seeing more of the other class.
     """
-    share = float(np.mean(y))
     if len(y) < _MANY_ROWS:
         return 0.5
+    share = float(np.mean(y))
     rate = math.sqrt(min(share, 1 - share) / 2)
     return rate if share <= 0.5 else 1 - rate
 

@@ -35,7 +35,8 @@ def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
         ``module.dtype``. That is uint8 for images of bytes, float64 for a table with a column
         that float32 would round to a few values, such as times in seconds, and else float32. Gaps
         are NaN. Categories are codes: the item of ``module.categories`` for a column holds its
-        categories in the order of their codes, or is None for numbers. Nothing is checked.
+        categories in the order of their codes, or is None for numbers. The input
+        is not checked.
 
         It returns two Tensors of dtype float32: the probabilities of ``predict_proba``, of shape
         (n, 2), and the scores of ``decision_function``, of shape (n,).

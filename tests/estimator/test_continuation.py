@@ -132,3 +132,15 @@ def test_a_partial_fit_that_fails_leaves_the_history_as_it_was(toy, make):
         clf.partial_fit(*toy)
     assert clf.net_.history is rows
     assert list(rows) == before
+
+
+def test_a_small_part_after_a_large_one_has_its_share_of_positives(make):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(21_000, 2))
+    y = X[:, 0] + rng.normal(size=len(X)) > 3
+    clf = make(n_members=1, module__hidden_layer_sizes=(4,), batch_size=1024)
+    clf.partial_fit(X[:20_000], y[:20_000])
+    rate = clf.net_.sampling_rate
+    assert rate < 0.3
+    # the last part of a stream; the probabilities are corrected for one share
+    assert clf.partial_fit(X[20_000:], y[20_000:]).net_.sampling_rate == rate
