@@ -1,0 +1,1 @@
+"""Probabilities, and scores out of bag."""
