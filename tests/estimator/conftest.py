@@ -1,5 +1,6 @@
 """Fixtures of the estimator's tests."""
 
+import signal
 import warnings
 
 import numpy as np
@@ -18,6 +19,18 @@ def make():
         return CompositionalAUCClassifier(**({"max_epochs": 3, "random_state": 0} | parameters))
 
     return build
+
+
+@pytest.fixture
+def ctrl_c_raises():
+    """Ctrl-C raises KeyboardInterrupt, and the test leaves that so."""
+    # a shell that starts tests in the background lets them ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

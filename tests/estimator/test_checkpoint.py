@@ -544,6 +544,7 @@ def test_a_full_disk_leaves_the_last_file(data, path):
     assert_same(clf.fit(*data), whole, data[0])
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_an_interrupt_in_a_write_reaches_the_caller_and_leaves_the_last_file(
     data, path, monkeypatch
 ):

@@ -39,15 +39,7 @@ class CtrlC(Callback):
         self.act(net, "training ends")
 
 
-@pytest.fixture(autouse=True)
-def handler_put_back():
-    # a shell that starts tests in the background lets them ignore the signal
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c_raises")
 
 
 @pytest.mark.parametrize("where", ["epoch begins", "batch ends", "epoch ends", "training ends"])
