@@ -2,8 +2,8 @@
 Tuning: successive halving and Optuna
 =====================================
 
-A fit takes seconds, not milliseconds, so a search should not waste any. Two ways to spend
-time on good candidates only: successive halving of scikit-learn, and Optuna.
+A fit takes seconds, not milliseconds, so a search should not waste fits. There are two ways to
+spend most of the time on good candidates: scikit-learn's successive halving, and Optuna.
 """
 
 # %%
@@ -30,8 +30,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratif
 # ------------------
 # All candidates are tried on few rows, the better third on three times as many, and so on.
 # Parameters of the network have the prefix ``module__``. Without ``scoring`` the search
-# maximises the ROC AUC. Four members instead of eight make a fit cheaper; they do not change
-# which candidate is best by much.
+# maximises the ROC AUC. Four members instead of eight make a fit cheaper, and rank the
+# candidates similarly.
 
 from scipy.stats import loguniform
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -67,8 +67,8 @@ print(f"ROC AUC on test data: {search.score(X_test, y_test):.4f}")
 # Optuna
 # ------
 # Optuna proposes candidates by what it has learnt from earlier ones. The objective need not
-# be cross-validated: ``oob_score_`` estimates the test ROC AUC from a single fit. It is a
-# little too good for the best of many candidates, so judge the winner on other data.
+# be cross-validated: ``oob_score_`` estimates the test ROC AUC from a single fit. For the best of
+# many candidates it is a little too high, so evaluate that one on other data.
 
 import optuna
 
