@@ -9,7 +9,7 @@ and from which probability on do we act?
 # %%
 # Data and two models
 # -------------------
-# The first model has the default calibration, learnt from scores out of bag. The second one
+# The first model has the default calibration, learnt from out-of-bag scores. The second one
 # has none: its logits are only corrected for the share of positives in the batches.
 
 import numpy as np
@@ -83,8 +83,8 @@ print(f"cost with class weights:  {cost(weighted.predict(X_test)):.3f}")
 print(f"cost of never acting:     {cost(np.zeros_like(y_test)):.3f}")
 
 # %%
-# The same as a curve. The dashed line is the threshold of the rule; the best threshold on test data is
-# close to it.
+# The same as a curve. The dashed line is the threshold of the rule; the best threshold on test
+# data is close to it.
 
 probabilities = calibrated.predict_proba(X_test)[:, 1]
 thresholds = np.linspace(0.005, 0.6, 120)

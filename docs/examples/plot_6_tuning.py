@@ -76,7 +76,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def objective(trial):
-    """Return the ROC AUC out of bag of one candidate."""
+    """Return the out-of-bag ROC AUC of one candidate."""
     parameters = {
         "lr": trial.suggest_float("lr", 3e-4, 6e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 3e-3, 0.3, log=True),
@@ -89,7 +89,7 @@ def objective(trial):
 study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
 study.enqueue_trial({"lr": 1e-3, "weight_decay": 0.03, "module__dropout": 0.2})  # the defaults
 study.optimize(objective, n_trials=n_candidates)
-print(f"best of {len(study.trials)}: ROC AUC out of bag {study.best_value:.4f}")
+print(f"best of {len(study.trials)}: out-of-bag ROC AUC {study.best_value:.4f}")
 
 # %%
 # Is the winner better than the defaults? Both with all eight members:
@@ -107,7 +107,7 @@ ax.semilogx(rates, [trial.value for trial in study.trials], "o")
 ax.plot(rates[0], study.trials[0].value, "o", label="defaults")
 ax.set_xlim(3e-4, 6e-3)
 ax.set_xlabel("lr")
-ax.set_ylabel("ROC AUC out of bag")
+ax.set_ylabel("out-of-bag ROC AUC")
 ax.legend()
 plt.show()
 

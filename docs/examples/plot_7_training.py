@@ -8,8 +8,8 @@ a callback.
 """
 
 # %%
-# Out of bag
-# ----------
+# Out-of-bag scores
+# -----------------
 # Each member of the default network leaves out an eighth of the rows. So the out-of-bag ROC
 # AUC can stop training, and costs no data.
 
@@ -53,7 +53,7 @@ for name in ("inner_loss", "outer_loss"):
 left.set_xlabel("epoch")
 left.set_ylabel("loss")
 left.legend()
-plot_auc(right, clf.history_["oob_roc_auc"], "out of bag", marker="o")
+plot_auc(right, clf.history_["oob_roc_auc"], "out-of-bag", marker="o")
 right.axhline(clf.score(X_test, y_test), color="C1", linestyle="--", label="test data, at the end")
 right.set_xlabel("epoch")
 right.set_ylabel("ROC AUC")
