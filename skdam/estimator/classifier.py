@@ -568,8 +568,8 @@ class CompositionalAUCClassifier(
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the scores: the log-odds of ``classes_[1]``.
 
-        They increase with the logits of the network, see ``calibration``, and are 0 at
-        ``offset_``.
+        They are an increasing function of the logits of the network, learnt as ``calibration``
+        says, and 0 where the logit is ``offset_``.
 
         Parameters
         ----------
@@ -621,7 +621,7 @@ class CompositionalAUCClassifier(
         return Decision.probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the logarithms of the class probabilities, exact also where those are 0 or 1.
+        """Return the log-probabilities, accurate even where the probabilities round to 0 or 1.
 
         Parameters
         ----------
@@ -728,10 +728,10 @@ class CompositionalAUCClassifier(
     def trim_for_prediction(self) -> Self:
         """Drop what only training needs, which is most of a model.
 
-        That is the state of the optimizer, which holds several numbers for each weight, and
+        This is the state of the optimizer, which holds several numbers for each weight, and
         ``oob_decision_function_``, the scores of single training rows. All predictions,
-        ``history_`` and ``oob_score_`` stay. There is no way back: to keep the model as it is, trim
-        a ``copy.deepcopy``. The name is skorch's.
+        ``history_`` and ``oob_score_`` stay the same. This cannot be undone: to keep the model as
+        it is, trim a ``copy.deepcopy``. skorch has a method of the same name.
 
         After this, :meth:`partial_fit`, and :meth:`fit` with ``warm_start``, raise a ValueError.
         :meth:`fit` without it trains a new model.

@@ -75,7 +75,7 @@ class TabularMLP(nn.Module):
     n_categories : sequence of int or None, default=None
         Number of categories of each column, 0 for a column of numbers; a category is a code below
         that. At most 400 of a column have a vector of their own, and fewer if there are more than
-        80 columns. None means that all columns are numbers.
+        81 columns. None means that all columns are numbers.
     n_values : sequence of int or None, default=None
         For each column of numbers in which each distinct value gets a vector of its own, although
         there are more than ``n_bins + 1``, the number of distinct values; 0 for other columns.
