@@ -334,7 +334,8 @@ class PDSCA(torch.optim.Optimizer):
     def start_auc_stage(self) -> None:
         """End the pretraining: all averages start anew, the rates return to their first values.
 
-        The weights that were trained go on, and predict until there is an average of new ones.
+        Training continues from the weights that were trained. They also predict, until there is an
+        average of new ones.
         """
         holds_prediction = self._holds_prediction
         self.train()
