@@ -33,10 +33,10 @@ _LEAST_WIDTH = 8
 class StageSchedule(Callback):
     """Start the optimizer's stages at milestones, and switch to the AUC loss in two-stage training.
 
-    A milestone is a share of the epochs. There both learning rates decay and the
-    reference weights become the average weights of the stage that ends. With
-    ``strategy="two-stage"`` the first half of the epochs trains the inner loss and the
-    second half the AUC loss; milestones are then shares of each half.
+    A milestone is a fraction of the epochs, after which both learning rates decay and the
+    average weights of the stage that ends become the reference weights. With
+    ``strategy="two-stage"`` the first half of the epochs minimises the inner loss and the
+    second half the AUC loss; milestones are then fractions of each half.
 
     The milestones and the factor of the decay are the parameters ``milestones`` and
     ``lr_decay`` of the net.
@@ -70,12 +70,12 @@ def stages(net: Any, n_epochs: int) -> tuple[int, set[int]]:
 class EarlyStoppingAUC(Callback):
     """Stop when a ROC AUC stalls, and keep the weights of the best epoch.
 
-    That of validation data is checked at the end of the first epoch that is 25 or more batches
-    after the last check, and at the end of the last epoch. So with 25 batches in an epoch or more,
+    The ROC AUC of validation data is checked at the end of an epoch, once 25 batches have passed
+    since the last check, and at the end of the last epoch. So if an epoch has 25 batches or more,
     every epoch is checked. An epoch without a check is not scored, and its validation scores in
-    the history are NaN. Where another callback monitors ``valid_loss`` or ``valid_roc_auc``, every
-    epoch is scored and checked. Any other AUC is checked in the epochs where it is not NaN. With
-    ``strategy="two-stage"`` the checks of the first stage are ignored.
+    the history are NaN. If another callback monitors ``valid_loss`` or ``valid_roc_auc``, every
+    epoch is scored and checked. Any other ROC AUC is checked in the epochs where it is not NaN.
+    With ``strategy="two-stage"`` the checks of the first stage are ignored.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class EarlyStoppingAUC(Callback):
     monitor : str, default="valid_roc_auc"
         Name of the ROC AUC in the history. Epochs where it is NaN are no checks.
     window : int, default=1
-        The score of a check is the mean of so many of the latest values, >= 1.
+        The score of a check is the mean of this number of latest values, >= 1.
 
     Attributes
     ----------
@@ -199,10 +199,10 @@ class PrintLog(skorch.callbacks.PrintLog):
     Parameters
     ----------
     keys_ignored : str, list of str or None, default=None
-        Names in the history that are not printed. Those of both losses make ``train_loss``
-        redundant: it is shown only if there is neither.
+        Names in the history that are not printed. ``train_loss`` is printed only if there is
+        neither ``inner_loss`` nor ``outer_loss``.
     sink : callable, default=print
-        Takes the lines one by one. Another one than the default gets them even if the net is not
+        Called with each line. A sink other than the default gets the lines even if the net is not
         verbose.
     """
 

@@ -13,11 +13,11 @@ _AUCS = {"oob_roc_auc": "out-of-bag ROC AUC", "valid_roc_auc": "validation ROC A
 
 
 class TrainingHistoryDisplay:
-    """Training curves: the losses and, if recorded, the ROC AUC out of bag and of validation.
+    """Training curves: the losses and, if recorded, the out-of-bag and the validation ROC AUC.
 
-    Dotted lines are where a stage starts: the learning rate falls at a milestone. A dash-dotted
-    line is where two-stage training goes from the inner to the AUC loss, and a solid one is at
-    the end of the epoch of which early stopping kept the weights.
+    Dotted vertical lines mark where the learning rate changes at a milestone. A dash-dotted one
+    marks where two-stage training switches from the inner loss to the AUC loss, and a solid one
+    the end of the epoch whose weights early stopping kept.
 
     Use :meth:`from_estimator` to draw them. Needs matplotlib.
 
@@ -27,7 +27,7 @@ class TrainingHistoryDisplay:
         A value for each epoch, such as ``history_`` of
         :class:`~skdam.CompositionalAUCClassifier`. Epochs without a value are NaN.
     best_epoch : int or None, default=None
-        The epoch, counted from 1, of which the weights were kept; not marked if None.
+        The epoch, counted from 1, whose weights were kept; not marked if None.
 
     Attributes
     ----------

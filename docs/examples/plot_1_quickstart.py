@@ -1,10 +1,10 @@
 """
-Quickstart: fit, judge, tune, save
-==================================
+Quickstart: fit, evaluate, tune, save
+=====================================
 
-Rare events are often what a smooth mixture of causes leads to. Here is such a table: five
-of its ten columns matter, two of them only together, and one row in twenty is positive. We
-train the default classifier, judge it against other models, tune it a little and save it.
+Rare events often have several causes that combine smoothly. Here is such a table: five of
+its ten columns matter, two of them only together, and one row in twenty is positive. We
+train the default classifier, compare it with other models, tune it a little and save it.
 """
 
 # %%
@@ -39,8 +39,8 @@ clf = CompositionalAUCClassifier(random_state=0)
 clf.fit(X_train, y_train)
 
 # %%
-# Judge
-# -----
+# Evaluate
+# --------
 # ``score`` is the ROC AUC: the probability that a positive row scores above a negative one.
 # ``oob_score_`` estimates it from the training rows alone: each row is scored by members
 # of the ensemble that did not train on it.
@@ -80,8 +80,8 @@ plt.show()
 #
 # Tune
 # ----
-# The defaults adapt to the data, so a search is often not worth its time. If you search, the
-# learning rate comes first. Without ``scoring``, a search maximises the ROC AUC.
+# The defaults adapt to the data, so a search is often not worth the time. If you search, begin
+# with the learning rate. Without ``scoring``, a search maximises the ROC AUC.
 
 from sklearn.model_selection import GridSearchCV
 
@@ -95,8 +95,8 @@ print(f"ROC AUC on test data: {search.score(X_test, y_test):.3f}")
 # %%
 # Save
 # ----
-# A fitted model is saved like any other of scikit-learn. :doc:`/persistence` has a way
-# that is safe for files of strangers, too.
+# A fitted model is saved like any other scikit-learn model. :doc:`/persistence` has a way
+# that is also safe for files from untrusted sources.
 
 import tempfile
 from pathlib import Path

@@ -2,14 +2,14 @@
 A mixed data frame, end to end
 ==============================
 
-Real tables have numbers, categories, strings, booleans, dates and gaps. The default
-network takes all but the dates as they are.
+Real tables have numbers, categories, strings, booleans, dates and missing values. The
+default network takes all but the dates as they are.
 """
 
 # %%
 # A table of customers
 # --------------------
-# We make 2000 customers, of which some 8 % leave. Who leaves depends on the age, on how long
+# We make 2000 customers, of whom about 4 % leave. Who leaves depends on the age, on how long
 # they have been customers, on the city and the plan together, and on chance.
 
 import numpy as np
@@ -52,8 +52,8 @@ frame.head()
 # %%
 # Dates
 # -----
-# Dates are refused, since it depends on the question what of a date matters. One error names
-# all columns that cannot be read, and says what to do.
+# Dates are refused, since what matters about a date depends on the question. A single error
+# names all columns that cannot be read, and says what to do.
 
 from skdam import CompositionalAUCClassifier
 
@@ -63,13 +63,13 @@ except ValueError as error:
     print(error)
 
 # %%
-# Here the time since then matters.
+# Here the time since the date matters.
 
 frame["days"] = (pd.Timestamp("2024-06-01") - frame.pop("joined")).dt.days
 
 # %%
-# Fit and judge
-# -------------
+# Fit and evaluate
+# ----------------
 # The labels may be any two values. The second in sorted order, "left", is the positive
 # class.
 
@@ -83,7 +83,7 @@ print("classes:", clf.classes_)
 print(f"ROC AUC on test data {clf.score(X_test, y_test):.3f}, out of bag {clf.oob_score_:.3f}")
 
 # %%
-# Two rivals, which need some preparation of the same columns:
+# Two other models, for which the same columns have to be encoded and imputed:
 
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -111,7 +111,7 @@ for name, rival in rivals.items():
 # %%
 # New data
 # --------
-# A category that was not seen in training counts as a gap. So does a missing value.
+# A category that was not seen in training counts as a missing value.
 
 customer = X_test.head(1)
 for city in ("Graz", "Bern", "Atlantis", None):

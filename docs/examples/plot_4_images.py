@@ -70,7 +70,7 @@ plt.show()
 # Features
 # --------
 # ``embed`` returns the input of the last layer. Two principal components show how the network
-# sees the digits. It was told of eights only.
+# sees the digits. It was trained only to find eights.
 
 from sklearn.decomposition import PCA
 

@@ -9,7 +9,7 @@ and from which probability on do we act?
 # %%
 # Data and two models
 # -------------------
-# The first model has the default calibration, learnt from scores out of bag. The second one
+# The first model has the default calibration, learnt from out-of-bag scores. The second one
 # has none: its logits are only corrected for the share of positives in the batches.
 
 import numpy as np
@@ -35,7 +35,7 @@ calibrated = CompositionalAUCClassifier(random_state=0).fit(X_train, y_train)
 without = CompositionalAUCClassifier(calibration=None, random_state=0).fit(X_train, y_train)
 
 # %%
-# Both rank alike, as calibration is an increasing function of the score. The Brier score, the
+# Both rank identically, as calibration is an increasing function of the score. The Brier score, the
 # mean square error of the probabilities, differs.
 
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -83,8 +83,8 @@ print(f"cost with class weights:  {cost(weighted.predict(X_test)):.3f}")
 print(f"cost of never acting:     {cost(np.zeros_like(y_test)):.3f}")
 
 # %%
-# The same as a curve. The line is where the rule cuts; the best threshold on test data is
-# close to it.
+# The same as a curve. The dashed line is the threshold of the rule; the best threshold on test
+# data is close to it.
 
 probabilities = calibrated.predict_proba(X_test)[:, 1]
 thresholds = np.linspace(0.005, 0.6, 120)
@@ -101,8 +101,8 @@ plt.show()
 # Other metrics of labels
 # -----------------------
 # For a metric such as F1 no such rule is known. ``TunedThresholdClassifierCV`` finds the
-# threshold. Without a second fit in each fold, scores out of bag serve as well: each training
-# row has been scored by what has not seen it.
+# threshold by cross-validation. Out-of-bag scores can do the same without further fits, as each
+# training row was scored by a part of the ensemble that has not seen it.
 
 from sklearn.metrics import f1_score
 

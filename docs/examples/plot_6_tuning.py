@@ -2,8 +2,8 @@
 Tuning: successive halving and Optuna
 =====================================
 
-A fit takes seconds, not milliseconds, so a search should not waste any. Two ways to spend
-time on good candidates only: successive halving of scikit-learn, and Optuna.
+A fit takes seconds, not milliseconds, so a search should not waste fits. There are two ways to
+spend most of the time on good candidates: scikit-learn's successive halving, and Optuna.
 """
 
 # %%
@@ -30,8 +30,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratif
 # ------------------
 # All candidates are tried on few rows, the better third on three times as many, and so on.
 # Parameters of the network have the prefix ``module__``. Without ``scoring`` the search
-# maximises the ROC AUC. Four members instead of eight make a fit cheaper; they do not change
-# which candidate is best by much.
+# maximises the ROC AUC. Four members instead of eight make a fit cheaper, and rank the
+# candidates similarly.
 
 from scipy.stats import loguniform
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -67,8 +67,8 @@ print(f"ROC AUC on test data: {search.score(X_test, y_test):.4f}")
 # Optuna
 # ------
 # Optuna proposes candidates by what it has learnt from earlier ones. The objective need not
-# be cross-validated: ``oob_score_`` estimates the test ROC AUC from a single fit. It is a
-# little too good for the best of many candidates, so judge the winner on other data.
+# be cross-validated: ``oob_score_`` estimates the test ROC AUC from a single fit. For the best of
+# many candidates it is a little too high, so evaluate that one on other data.
 
 import optuna
 
@@ -76,7 +76,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def objective(trial):
-    """Return the ROC AUC out of bag of one candidate."""
+    """Return the out-of-bag ROC AUC of one candidate."""
     parameters = {
         "lr": trial.suggest_float("lr", 3e-4, 6e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 3e-3, 0.3, log=True),
@@ -89,7 +89,7 @@ def objective(trial):
 study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
 study.enqueue_trial({"lr": 1e-3, "weight_decay": 0.03, "module__dropout": 0.2})  # the defaults
 study.optimize(objective, n_trials=n_candidates)
-print(f"best of {len(study.trials)}: ROC AUC out of bag {study.best_value:.4f}")
+print(f"best of {len(study.trials)}: out-of-bag ROC AUC {study.best_value:.4f}")
 
 # %%
 # Is the winner better than the defaults? Both with all eight members:
@@ -107,7 +107,7 @@ ax.semilogx(rates, [trial.value for trial in study.trials], "o")
 ax.plot(rates[0], study.trials[0].value, "o", label="defaults")
 ax.set_xlim(3e-4, 6e-3)
 ax.set_xlabel("lr")
-ax.set_ylabel("ROC AUC out of bag")
+ax.set_ylabel("out-of-bag ROC AUC")
 ax.legend()
 plt.show()
 

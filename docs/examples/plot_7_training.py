@@ -2,16 +2,16 @@
 Watching training, and when it stops
 ====================================
 
-``history_`` has a row for each epoch: losses, learning rate, seconds, and the ROC AUC of what
-was not trained on. This example plots it, stops early in three ways, and hooks a callback
-into training.
+``history_`` has a value for each epoch of the losses, the learning rate, the time, and the ROC
+AUC on data that was not trained on. This example plots it, stops early in two ways, and adds
+a callback.
 """
 
 # %%
-# Out of bag
-# ----------
-# Each member of the default network leaves out an eighth of the rows. So the ROC AUC of
-# scores out of bag can stop training and costs no data.
+# Out-of-bag scores
+# -----------------
+# Each member of the default network leaves out an eighth of the rows. So the out-of-bag ROC
+# AUC can stop training, and costs no data.
 
 import numpy as np
 from sklearn.datasets import make_friedman1
@@ -34,8 +34,8 @@ print(f"stopped after {clf.n_iter_} epochs")
 print(f"best check: {clf.best_score_:.4f}")
 
 # %%
-# Not every epoch is checked: on small tables an epoch is short, and a check is due once 25
-# batches have passed. Other epochs have NaN.
+# Not every epoch is checked: on small tables an epoch is short, and a check comes only after 25
+# batches or more. Other epochs have NaN.
 
 from matplotlib import pyplot as plt
 
@@ -53,7 +53,7 @@ for name in ("inner_loss", "outer_loss"):
 left.set_xlabel("epoch")
 left.set_ylabel("loss")
 left.legend()
-plot_auc(right, clf.history_["oob_roc_auc"], "out of bag", marker="o")
+plot_auc(right, clf.history_["oob_roc_auc"], "out-of-bag", marker="o")
 right.axhline(clf.score(X_test, y_test), color="C1", linestyle="--", label="test data, at the end")
 right.set_xlabel("epoch")
 right.set_ylabel("ROC AUC")
@@ -83,7 +83,7 @@ plt.show()
 # A callback
 # ----------
 # skorch's callbacks get the net after each epoch or batch. This one collects how far the two
-# classes are apart in a sample of the training rows.
+# classes are apart in the training data.
 
 from skorch.callbacks import Callback
 

@@ -2,8 +2,8 @@
 What does the model look at?
 ============================
 
-scikit-learn's tools of inspection take the classifier as they take any other:
-permutation importance, partial dependence, and with it single predictions.
+scikit-learn's inspection tools work with this classifier as with any other. We use permutation
+importance and partial dependence, and then explain a single prediction.
 """
 
 # %%

@@ -42,7 +42,7 @@ for node in session.get_inputs():
     print(node.name, node.type, node.shape)
 
 # %%
-# The same predictions, in batches of any size. A category that was not there in ``fit`` is a gap.
+# The same predictions, in batches of any size. A category unknown to ``fit`` is a missing value.
 
 dtypes = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": object}
 

@@ -28,7 +28,7 @@ class StratifiedBatchSampler(Sampler[list[int]]):
     y : array-like or Tensor of shape (n,)
         Labels, 0 or 1 (or bool), with at least one of each.
     batch_size : int, default=128
-        Examples in a batch, >= 2; at most all of the data.
+        Examples in a batch, >= 2. If it is larger than ``n``, a batch has ``n`` examples.
     sampling_rate : float, default=0.5
         Share of positives in a batch, in (0, 1):
         ``round(sampling_rate * batch_size)`` positives, at least one of each class.

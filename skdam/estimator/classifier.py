@@ -92,24 +92,25 @@ class CompositionalAUCClassifier(
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of a table are categories, for the default network. "from_dtype": the
         columns of a frame that hold categories, strings or booleans, and those of objects that
-        are not all numbers. An array-like is a mask of shape (n_features,), or holds numbers or
-        names of columns; all others must be numbers then. None means no column.
+        are not all numbers. An array-like is a mask of shape (n_features,), or holds indices or
+        names of columns; all other columns must then hold numbers. None means no column.
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
-        What is minimised: the composition; the inner loss for half of the epochs, then
-        the AUC loss; the AUC loss from scratch; the inner loss. The last three ignore
-        ``variant``, ``hypergradient`` and ``inner_steps``.
+        What is minimised, in this order: the composition of both losses; the inner loss for half
+        of the epochs, then the AUC loss; only the AUC loss; only the inner loss. The last three
+        ignore ``variant``, ``hypergradient`` and ``inner_steps``.
     variant : {"alternating", "lookahead"}, default="alternating"
         "alternating" uses each batch for one of the two losses; "lookahead" evaluates both
         on each batch, at twice the cost.
     hypergradient : {"first-order", "exact"}, default="first-order"
-        "exact" keeps the Hessian of the inner loss; for ``variant="lookahead"`` only.
+        "first-order" leaves out the Hessian of the inner loss, "exact" keeps it; the latter is
+        for ``variant="lookahead"`` only.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
-        A callable maps ``(logits, targets)``, two tensors of shape (n,) or, for an
-        ensemble, (n, n_members), to the element-wise loss, of the same shape.
+        Loss of the inner step. A callable maps ``(logits, targets)``, two tensors of shape (n,) or,
+        for an ensemble, (n, n_members), to the element-wise loss, of the same shape.
     margin : float, default=1.0
         Target distance between the mean scores of the classes, > 0.
     inner_steps : int, default=1
-        Consecutive batches for each loss, >= 1; must be 1 for "lookahead".
+        Consecutive batches for each loss, >= 1; must be 1 for ``variant="lookahead"``.
     lr : float or "auto", default="auto"
         Learning rate of the outer step, > 0. "auto", here and below, depends on the network;
         see Notes.
@@ -124,16 +125,17 @@ class CompositionalAUCClassifier(
     epoch_decay : float or "auto", default="auto"
         L2 penalty on the distance to the average weights of the last stage, >= 0.
     clip_value : float or "auto", default="auto"
-        Largest absolute value of a gradient element, > 0; larger ones are clipped. ``inf``
-        clips none.
+        Largest absolute value of an element of a gradient, > 0; larger ones are clipped. ``inf``
+        means no clipping.
     milestones : sequence of float or "auto", default="auto"
-        Fractions of the epochs, in (0, 1), after which both learning rates decay.
+        Fractions of ``max_epochs``, in (0, 1), after which both learning rates decay.
     lr_decay : float, default=0.1
         Factor of the learning rates at a milestone, in (0, 1].
     max_epochs : int or "auto", default="auto"
-        Passes over the data, >= 1. Early stopping may end training before.
+        Passes over the data, >= 1. Early stopping may end training sooner.
     batch_size : int or "auto", default="auto"
-        Examples in a batch, >= 2, at most the whole data.
+        Examples in a batch, >= 2. If it is larger than the data, a batch has as many examples as
+        the data.
     sampling_rate : float or "auto", default="auto"
         Share of positives in a training batch, in (0, 1). "auto" is 1/2. Only for the default
         network for tables, with 20,000 rows or more, the rarer class has the geometric mean of
@@ -143,48 +145,49 @@ class CompositionalAUCClassifier(
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
         :class:`~skdam.ResNet20` is a single network and has no such parameter.
     cross_fit : bool, default=True
-        Whether each member of :class:`~skdam.TabularMLP` leaves out a fold of the rows. So each
-        row has a score out of bag: by the member that was not trained on it. These scores stop
-        training, calibrate probabilities, and let a kernel machine join the vote. Equal rows
-        share a fold, and so do rows of one group (``groups`` in :meth:`fit`). Takes an ensemble,
-        data in memory, and two different rows or groups of each class; otherwise, and in
+        Whether each member of :class:`~skdam.TabularMLP` leaves out a fold of the rows. Then each
+        row has an out-of-bag score, by the member that was not trained on it. These scores decide
+        when training stops, calibrate probabilities, and let a kernel machine join the vote. Equal
+        rows share a fold, and so do rows of one group (``groups`` in :meth:`fit`). This needs an
+        ensemble, data in memory, and two different rows or groups of each class; otherwise, and in
         :meth:`partial_fit`, members are trained on all rows.
     calibration : {"auto", "sigmoid", "isotonic"} or None, default="auto"
-        How scores become probabilities; the ranking stays. "sigmoid" and "isotonic" are
-        fitted to the scores out of bag, and need ``cross_fit``. "auto" is "sigmoid" where there
-        are such scores, and None elsewhere. None only corrects the logits for ``sampling_rate``.
+        How scores become probabilities; the ranking stays the same. "sigmoid" and "isotonic" are
+        fitted to the out-of-bag scores, and need ``cross_fit``. "auto" is "sigmoid" if there are
+        such scores, and None otherwise. None only corrects the logits for ``sampling_rate``.
     class_weight : dict, "balanced" or None, default=None
-        Moves probabilities and labels and, unlike in scikit-learn, not training: the odds of a
-        class are multiplied by its weight. So the ranking and its ROC AUC stay. A dict maps
-        labels to weights > 0; a label that is missing has weight 1. "balanced" makes up for the
-        rates of the classes, so that :meth:`predict` aims at balanced accuracy.
+        Weights by which the odds of the classes are multiplied. Unlike in other estimators, they
+        change only probabilities and labels, neither training nor the ranking and its ROC AUC. A
+        dict maps labels to weights > 0; a label that is missing has weight 1. "balanced" weights
+        classes inversely to their frequencies, so that :meth:`predict` aims at balanced accuracy.
     early_stopping : bool or "auto", default="auto"
         Whether to stop when a ROC AUC stalls, and keep the weights of the best epoch. "auto" uses
-        ``X_val`` of :meth:`fit` or, without it, the scores out of bag, if there are any and each
-        class has 10 examples; otherwise it trains for all epochs. True uses ``X_val`` or, without
-        it, a stratified part of the data that is set aside. False trains for all epochs.
+        ``X_val`` of :meth:`fit` or, without it, the out-of-bag scores, if there are any and each
+        class has at least 10 examples; otherwise it trains for all epochs. True uses ``X_val`` or,
+        without it, a stratified part of the data that is set aside. False trains for all epochs.
     validation_fraction : float, default=0.1
-        Share of the data set aside, in (0, 1); at least one example of each class.
+        Share of the data that ``early_stopping=True`` sets aside, in (0, 1); at least one example
+        of each class.
     n_iter_no_change : int or "auto", default="auto"
         Checks without an improvement of ``tol`` before training stops, >= 1. "auto" is 10 for
-        validation data and 4 for scores out of bag. A check comes at the end of an epoch, once 25
-        batches have passed since the last one, and at the end of training; epochs between are not
-        scored. Out of bag, a tenth of all batches so far must have passed as well, and a check
-        takes the mean of the last three scores.
+        validation data and 4 for out-of-bag scores. A check comes at the end of an epoch, once 25
+        batches have passed since the last one, and at the end of training; epochs in between are
+        not scored. For out-of-bag scores, a tenth of the batches up to the last check must have
+        passed as well, and a check takes the mean of the last three scores.
     tol : float, default=1e-4
         Smallest increase of the ROC AUC that counts as an improvement, >= 0.
     warm_start : bool, default=False
         Whether ``fit`` continues from the weights of the last fit. The schedule of learning
         rates starts again. Folds follow from the rows: with other rows, groups or labels than in
-        the last fit, or after :meth:`partial_fit`, members have seen rows of their folds. So then,
-        and in each warm start after that, there is no cross-fitting.
+        the last fit, or after :meth:`partial_fit`, members have seen rows of their folds. In this
+        case, and in each warm start after it, there is no cross-fitting.
     callbacks : list of skorch callbacks or None, default=None
         Called as in skorch, with the net as first argument. A saved model holds them as
-        they were passed, without their fitted state. Those of scikit-learn are for
-        ``set_callbacks``.
+        they were passed, without their fitted state. Callbacks of scikit-learn are set with
+        ``set_callbacks`` instead.
     checkpoint : str, path-like or None, default=None
         File that keeps the state of :meth:`fit`. If the fit is stopped, even by a kill, the same
-        call goes on from there and ends with the same model, bit for bit. The file is written at
+        call resumes from there and ends with the same model, bit for bit. The file is written at
         the start of each epoch and, for data in memory, each minute within long epochs; a fit that
         ends removes it. Other parameters or other data than those of the file are an error.
         ``verbose`` and ``n_jobs`` may differ, and ``max_epochs`` as long as the epochs so far would
@@ -192,10 +195,10 @@ class CompositionalAUCClassifier(
         for each fit, as a search needs. Callbacks keep their state if they have ``state_dict`` and
         ``load_state_dict``. :meth:`partial_fit` ignores it.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:<index>" or "auto": CUDA when present, else the CPU.
+        "cpu", "cuda", "cuda:<index>" or "auto", which is CUDA if present and otherwise the CPU.
     compile : bool, default=False
         Whether to compile training with :func:`torch.compile`. This takes seconds to a minute
-        before the first epoch, so it pays for long training. The model is the same up to
+        before the first epoch, so it pays off for long training. The model is the same up to
         rounding, but dropout draws other random numbers in a custom module or on CUDA. If
         compilation fails, for example without a C++ compiler, a warning says so and training
         is not compiled; nor is it where examples have weights or members are cross-fitted. Not
@@ -208,10 +211,11 @@ class CompositionalAUCClassifier(
         batch. "auto" does so on CUDA if the data takes at most half of the free memory.
     n_jobs : int or None, default=None
         Threads of torch on the CPU in ``fit`` and in prediction, >= 1, or -1 for as many as torch
-        has. None takes one and, for each further 2**28 in the product of ``batch_size`` and the
-        number of parameters of the network, one more: with less work, threads wait for each other,
-        for long where cores are busy. It is never more than ``torch.get_num_threads()``, which
-        joblib lowers in its processes, and is put back at the end. On CUDA it has no effect.
+        has. None takes one thread for each 2**28 in the product of ``batch_size``, the number of
+        parameters of the network and, for images, an eighth of the pixels, and at least one: with
+        less work, threads wait for each other, and long if the cores are busy. The number is never
+        more than ``torch.get_num_threads()``, which joblib lowers in its processes, and is restored
+        at the end. It has no effect on CUDA.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with the same number of threads.
@@ -240,20 +244,19 @@ class CompositionalAUCClassifier(
     history_ : dict of ndarray of shape (n_iter,)
         A value for each epoch: ``inner_loss``, ``outer_loss``, ``oob_roc_auc``,
         ``valid_roc_auc``, ``lr``, ``dur`` (seconds) and more; NaN in epochs without that value.
-        Both ROC AUC are of the perceptrons, as the kernel machine joins after training.
+        Both ROC AUCs are of the perceptrons, as the kernel machine joins after training.
     n_iter_ : int
         Epochs trained.
     offset_ : float
         The logit of the network at which both classes have probability 1/2.
     best_score_ : float
-        ROC AUC of the best epoch, of validation data or out of bag, if training could stop early.
-        Out of bag it is a mean over three checks, and as the best one it is too high.
+        Validation or out-of-bag ROC AUC of the best epoch, if training could stop early. An
+        out-of-bag one is a mean over three checks, and optimistic, as it is the best of many.
     best_epoch_ : int
         That epoch, counted from 1; its weights are kept.
     oob_decision_function_ : ndarray of shape (n,), float64
-        Score of each training row by what was not trained on it, if cross-fitted; without the
-        rows of weight 0 and those set aside for validation. On the scale of
-        :meth:`decision_function`.
+        Out-of-bag score of each training row, if members were cross-fitted, on the scale of
+        :meth:`decision_function`. Rows of weight 0 and those set aside for validation are left out.
     oob_score_ : float
         ROC AUC of ``oob_decision_function_``, weighted by ``sample_weight``.
 
@@ -273,25 +276,26 @@ class CompositionalAUCClassifier(
     ``milestones``    ()                           (0.5, 0.75)
     ``batch_size``    n / 96 in [128, 1024]        n / 128 in [64, 1024], or in
                                                    [64, 128] where X is no table
-    ``max_epochs``    8 or, on small data, what    20 or, on small data, what makes
-                      makes 1200 batches           300 batches
+    ``max_epochs``    8, or more if these have     20, or more if these have
+                      fewer than 1200 batches      fewer than 300 batches
     ================  ===========================  =================================
 
     ``lr`` and ``max_epochs`` follow from ``batch_size``, whether it is given or automatic, but not
     from ``iterator_train__batch_size``: with that, they are those of the automatic one. The 1200
-    batches are an upper bound: where nothing stops training early, they are 400. Above 1,000
-    columns, where a step takes long, they are as many times fewer as there are thousands of
-    columns, and 300 at least.
+    batches are an upper limit: if nothing stops training early, they are 400. Above 1,000 columns,
+    where a step takes long, both numbers are multiplied by 1,000 and divided by the number of
+    columns, but are at least 300.
 
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,
     ``optimizer__averaging=0.98``. ``criterion__version="v1"`` or ``criterion__prior`` select the
     form of the loss that has them, ``criterion__saddle="running"``.
 
-    Calibration learns from scores of single members, and new rows get those of all members; the
-    difference is small. Without scores out of bag, scores are trained to rank, not to be
-    calibrated: wrap the classifier in :class:`~sklearn.calibration.CalibratedClassifierCV` where
-    probabilities matter. For a metric of labels, wrap it in
+    The calibration is learnt from scores of single members, and new rows get those of all members;
+    the difference is small. Without out-of-bag scores there is no calibration, and the scores are
+    trained to rank only: wrap the classifier in
+    :class:`~sklearn.calibration.CalibratedClassifierCV` if probabilities matter. For a metric of
+    labels, wrap it in
     :class:`~sklearn.model_selection.TunedThresholdClassifierCV`.
 
     A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
@@ -300,8 +304,8 @@ class CompositionalAUCClassifier(
 
     Take care with whom you share a model of confidential data: the default network for tables holds
     up to 512 training rows, and values and categories that occur in the columns. The page
-    on saving and loading models says what a file tells. ``module__n_landmarks=0`` leaves the rows
-    out.
+    on saving and loading models says what a file reveals. ``module__n_landmarks=0`` leaves the
+    rows out.
 
     References
     ----------
@@ -432,42 +436,41 @@ class CompositionalAUCClassifier(
         ----------
         X : array-like of shape (n, n_features) or (n, ...), DataFrame, or torch Dataset
             A table, images of shape (n, channels, height, width), or whatever a custom module
-            takes. Numbers become float32; uint8 of more than two axes stays so in memory, and
+            takes. Numbers become float32; uint8 of more than two axes stays uint8 in memory, and
             reaches the network, batch by batch, as x / 255. A Dataset has a length, and yields
-            pairs (x, y) or, if y is passed, x; x as an array or a tensor, all of one shape and
-            dtype.
+            pairs (x, y) or, if y is passed, only x. Each x is an array or a tensor, all of one
+            shape and dtype.
 
-            Tables as they come: the default network takes frames of pandas, polars and pyarrow
-            with numbers, categories, strings, booleans and gaps (NaN, None, NA).
+            The default network takes frames of pandas, polars and pyarrow as they are, with
+            numbers, categories, strings, booleans and missing values, or gaps (NaN, None, NA).
             ``categorical_features`` says what is a category. Later data must have the columns
             of fit, each with values of the same kind, in any dtype; a category that fit has not
             seen is a gap. Infinite values, dates, durations and nested values are refused. A
             custom module takes finite numbers only, unless it has an attribute
-            ``takes_gaps = True``; then it gets NaN for gaps, and for categories it gets their
-            numbers, 0 to K - 1, with K for each column in its parameter ``n_categories``, 0 for
-            numbers. Columns of numbers that are close to one another and far from 0, such as
-            times in seconds, are shifted before they become float32, so that they keep their
-            digits.
+            ``takes_gaps = True``; then it gets NaN for gaps, and codes 0 to K - 1 for categories.
+            Its parameter ``n_categories`` holds K for each column, 0 for numbers. Columns of
+            numbers that are close to one another and far from 0, such as times in seconds, are
+            shifted before they become float32, so that they keep their digits.
         y : array-like of shape (n,), optional
-            Labels of two classes; the second in sorted order is the positive one. Of a
-            Dataset they are read before training, in one more pass, unless they are
-            passed.
+            Labels of two classes; the second in sorted order is the positive one. Unless they are
+            passed, the labels of a Dataset are read before training, in one more pass.
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0 of the examples; equal by default. They weigh both losses within each
-            batch, the statistics of the default network, the calibration and the scores out of
-            bag, but not how often an example is drawn. Their scale has no effect. An example of
-            weight 0, or of less than 1e-12 of the largest, counts as absent.
+            Weights >= 0 of the examples; equal by default. They apply to both losses within each
+            batch, to the statistics and the kernel machine of the default network, to the
+            calibration and to the out-of-bag ROC AUC, but not to how often an example is drawn.
+            Their scale has no effect. An example of weight 0, or of less than 1e-12 of the largest,
+            counts as absent.
         groups : array-like of shape (n,), optional
             Which examples belong together, such as those of one patient. They share a fold of
-            cross-fitting, so that scores out of bag are by a member that has not seen the group.
+            cross-fitting, so that out-of-bag scores are by a member that has not seen the group.
             Refused where there is no cross-fitting; see ``cross_fit``.
         X_val : array-like of shape (n_val, n_features) or (n_val, ...), or Dataset, optional
-            Validation data, like X and not trained on. Its ``valid_loss`` and ``valid_roc_auc``
-            are in ``history_``, and ``early_stopping`` says whether it stops training. In a
-            search such as :class:`~sklearn.model_selection.GridSearchCV`, scikit-learn cuts
-            an argument of ``fit`` to the training rows of X if it is as long as X. So there
-            X_val should have another length. No step of a Pipeline transforms it, unless the
-            Pipeline is told to by its ``transform_input``.
+            Validation data of the same form as X, which is not trained on. Its ``valid_loss`` and
+            ``valid_roc_auc`` are in ``history_``, and ``early_stopping`` says whether it stops
+            training. In a search such as :class:`~sklearn.model_selection.GridSearchCV`,
+            scikit-learn splits an argument of ``fit`` like X if it is as long as X. So there X_val
+            must not be as long as X. A Pipeline does not transform X_val, unless it is named in its
+            ``transform_input``.
         y_val : array-like of shape (n_val,), optional
             Labels of X_val, of both classes. Those of a Dataset of pairs are read if it is
             missing.
@@ -486,9 +489,10 @@ class CompositionalAUCClassifier(
         DivergenceError
             If a loss or a weight is not finite in training.
         OSError
-            If the file of ``checkpoint`` cannot be written, as on a full disk. It is as it was.
+            If the file of ``checkpoint`` cannot be written, for example because the disk is full.
+            The last file stays.
         KeyboardInterrupt
-            At Ctrl-C. After any error the estimator is as it was.
+            At Ctrl-C. After this or any other error the estimator is as it was before.
         """
         # a fit that fails goes back to here, and its callbacks are torn down by this context
         context = self._init_callback_context(max_subtasks=None)
@@ -522,8 +526,9 @@ class CompositionalAUCClassifier(
 
         Optimizer state and random numbers continue from the last call. Milestones and early
         stopping have no effect, and there is no cross-fitting. The default network learns feature
-        statistics and bins in the first call, so it should be representative: a column that is
-        constant there is ignored for good, and a category that is new later is a gap.
+        statistics and bins in the first call, so the data of this call should be representative: a
+        column that is constant there is ignored for good, and a category that is new later counts
+        as a gap.
 
         Parameters
         ----------
@@ -563,8 +568,8 @@ class CompositionalAUCClassifier(
     def decision_function(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the scores: the log-odds of ``classes_[1]``.
 
-        They increase with the logits of the network, see ``calibration``, and are 0 at
-        ``offset_``.
+        They are an increasing function of the logits of the network, learnt as ``calibration``
+        says, and 0 where the logit is ``offset_``.
 
         Parameters
         ----------
@@ -616,7 +621,7 @@ class CompositionalAUCClassifier(
         return Decision.probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the logarithms of the class probabilities, exact also where those are 0 or 1.
+        """Return the log-probabilities, accurate even where the probabilities round to 0 or 1.
 
         Parameters
         ----------
@@ -723,10 +728,10 @@ class CompositionalAUCClassifier(
     def trim_for_prediction(self) -> Self:
         """Drop what only training needs, which is most of a model.
 
-        That is the state of the optimizer, which holds several numbers for each weight, and
+        This is the state of the optimizer, which holds several numbers for each weight, and
         ``oob_decision_function_``, the scores of single training rows. All predictions,
-        ``history_`` and ``oob_score_`` stay. There is no way back: to keep the model as it is, trim
-        a ``copy.deepcopy``. The name is skorch's.
+        ``history_`` and ``oob_score_`` stay the same. This cannot be undone: to keep the model as
+        it is, trim a ``copy.deepcopy``. skorch has a method of the same name.
 
         After this, :meth:`partial_fit`, and :meth:`fit` with ``warm_start``, raise a ValueError.
         :meth:`fit` without it trains a new model.

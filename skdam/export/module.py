@@ -18,9 +18,9 @@ from skdam.training.scoring import decision_of
 def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
     """Return a fitted classifier as one torch module.
 
-    It holds all that predicts: what is subtracted from columns, the network, the vote of its
-    members and of the kernel machine, calibration and class weights. It is a copy on the CPU, in
-    evaluation mode. Of the networks of this package it has only operations that
+    It holds all that is needed for predictions: what is subtracted from columns, the network, the
+    vote of its members and of the kernel machine, calibration and class weights. It is a copy on
+    the CPU, in evaluation mode. With the networks of this package it has only operations that
     :func:`torch.export.export` takes, with a batch of any size.
 
     Parameters
@@ -44,7 +44,7 @@ def to_module(clf: CompositionalAUCClassifier) -> nn.Module:
     Raises
     ------
     TypeError
-        If ``clf`` is another estimator.
+        If ``clf`` is not a CompositionalAUCClassifier.
     NotFittedError
         If it is not fitted.
 

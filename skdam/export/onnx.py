@@ -27,10 +27,11 @@ _OPSET, _ML_OPSET = 18, 4
 def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> None:
     """Write a fitted classifier to one ONNX file, which runs without torch or Python.
 
-    The file holds all that predicts: the categories of columns, the network, the vote of its
-    members and of the kernel machine, calibration and class weights. It takes a batch of any size.
-    Its operators are those of ONNX (opset 18) and of ``ai.onnx.ml`` (opset 4). Needs onnx and
-    onnxscript, which ``pip install 'skdam[onnx]'`` installs together with onnxruntime.
+    The file holds all that is needed for predictions: the categories of columns, the network, the
+    vote of its members and of the kernel machine, calibration and class weights. It takes a batch
+    of any size. Its operators are those of ONNX (opset 18) and of ``ai.onnx.ml`` (opset 4). This
+    function needs onnx and onnxscript, which ``pip install 'skdam[onnx]'`` installs together with
+    onnxruntime.
 
     Parameters
     ----------
@@ -42,12 +43,12 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
     Raises
     ------
     TypeError
-        If ``clf`` is another estimator.
+        If ``clf`` is not a CompositionalAUCClassifier.
     NotFittedError
         If it is not fitted.
     ValueError
         If a custom module has operations that ONNX lacks, or fixes the number of rows; or if a
-        column, its name or the classes cannot be had in ONNX.
+        column, its name or the classes cannot be represented in ONNX.
     ImportError
         If onnx or onnxscript is not installed.
 
@@ -63,8 +64,8 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
       seconds;
     - ``uint8`` for images of bytes, ``float`` for other images.
 
-    A gap is NaN. A category that was not there in fit is a gap. So any such string, the empty one
-    for example, stands for a gap.
+    A missing value is NaN. A category that was not there in fit counts as missing, so in a column
+    of strings any such string, for example the empty one, stands for a missing value.
 
     *Outputs.* ``label``, of shape (n,), is :meth:`~skdam.CompositionalAUCClassifier.predict`;
     ``probabilities``, of shape (n, 2), is ``predict_proba``; and ``decision_function``, of shape
@@ -73,9 +74,9 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
     *Metadata*, as JSON: ``classes``; ``feature_names``, empty without names; ``categories``, with
     null for numbers, empty if all columns are numbers; and the plain text ``skdam_version``.
 
-    Nothing is checked: where the classifier raises an error, as for infinite values, the file may
-    return NaN. While it is computed, a row of a table takes 50 to 150 kB of memory, so feed many
-    rows in parts of a thousand or so.
+    The input is not checked: where the classifier raises an error, as for infinite values, the
+    file may return NaN. In a prediction, a row of a table takes 50 to 150 kB of memory, so feed
+    many rows in parts of a thousand or so.
 
     Examples
     --------

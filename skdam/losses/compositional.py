@@ -15,7 +15,7 @@ Saddle = Literal["running", "batch"]
 
 
 class CompositionalAUCLoss(nn.Module):
-    r"""The two losses of compositional training, told apart by an explicit phase.
+    r"""The two losses of compositional training, selected by an explicit phase.
 
     The objective is the AUC margin loss :math:`F` taken at the point that one
     gradient step on a classification loss leads to,
@@ -28,7 +28,7 @@ class CompositionalAUCLoss(nn.Module):
     Parameters
     ----------
     margin, version, prior, n_members
-        As in :class:`~skdam.AUCMarginLoss`; ``version`` and ``prior`` are for
+        As in :class:`~skdam.AUCMarginLoss`; ``version="v1"`` and ``prior`` need
         ``saddle="running"``.
     inner_loss : {"cross-entropy", "focal"} or callable, default="cross-entropy"
         The classification loss. "focal" weights the cross-entropy of an example by
@@ -37,9 +37,9 @@ class CompositionalAUCLoss(nn.Module):
         each element.
     saddle : {"running", "batch"}, default="running"
         Where :math:`a`, :math:`b` and :math:`\alpha` come from. "running": they are
-        variables, which :class:`~skdam.PDSCA` moves from batch to batch. "batch": each
-        batch has its own best ones, the class means of its scores and what the margin
-        :math:`m` lacks, at which
+        variables, which :class:`~skdam.PDSCA` updates from batch to batch. "batch": each
+        batch has its own optimal ones, which are the class means of its scores and by how
+        much their distance falls short of the margin :math:`m`. Then
 
         .. math::
 
@@ -119,7 +119,7 @@ class CompositionalAUCLoss(nn.Module):
 
     @property
     def margin(self) -> float:
-        """Distance wanted between the mean scores of the classes."""
+        """Target distance between the mean scores of the classes."""
         return self.outer.margin
 
     @margin.setter

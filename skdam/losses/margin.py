@@ -27,32 +27,32 @@ class AUCMarginLoss(OuterLoss):
     For fixed scores the saddle point is ``a = E[s | y=1]``, ``b = E[s | y=0]``,
     ``alpha = max(0, m + b - a)``: the loss pulls the class means ``m`` apart and
     makes each class compact. ``version="v1"`` is ``p (1 - p) F``, written per
-    example, with ``p`` the rate of positives.
+    example, with ``p`` the share of positives.
 
     The terms of a class that is absent from the batch are left out.
 
     Parameters
     ----------
     margin : float, default=1.0
-        The distance ``m > 0`` wanted between the mean scores of the classes.
+        Target distance ``m > 0`` between the mean scores of the classes.
     version : {"v1", "v2"}, default="v2"
-        With or without the class prior. "v2" needs no prior and suits batches
-        that hold both classes; "v1" is defined on any batch.
+        "v1" is the form with the class prior, and is defined on any batch. "v2" needs
+        no prior, and is for batches that hold both classes.
     prior : float or None, default=None
-        The rate ``p`` of positives in "v1", in (0, 1). None takes the rate of
+        The share ``p`` of positives in "v1", in (0, 1). None takes the share in
         each batch.
     n_members : int or None, default=None
         None for logits of shape (batch,) or (batch, 1); ``k`` for logits of shape
-        (batch, k), the columns of which are independent models with an ``a``,
-        ``b`` and ``alpha`` each. The loss is their sum, so that each column gets
-        the gradient that it would get alone.
+        (batch, k), the columns of which are independent models, each with its own
+        ``a``, ``b`` and ``alpha``. The loss is the sum over columns, so that each
+        column gets the gradient that it would get alone.
 
     Attributes
     ----------
     a, b : torch.nn.Parameter of shape () or (n_members,)
         Running estimates of the mean score of positives and of negatives.
     alpha : Tensor of shape () or (n_members,)
-        The dual variable, a buffer: :meth:`ascend` moves it.
+        The dual variable, a buffer that :meth:`ascend` updates.
 
     Raises
     ------

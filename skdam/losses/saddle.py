@@ -10,11 +10,11 @@ from skdam.losses.outer import OuterLoss, positive_margin, weighted_sum
 
 
 class AUCSaddleLoss(OuterLoss):
-    r"""AUC margin loss whose ``a``, ``b`` and ``alpha`` are the best ones for each batch.
+    r"""AUC margin loss whose ``a``, ``b`` and ``alpha`` are optimal for each batch.
 
     For fixed scores the saddle point of :class:`~skdam.AUCMarginLoss` (``version="v2"``) is
-    known: ``a`` and ``b`` are the mean scores of the classes, ``alpha`` is what the margin
-    :math:`m` lacks. There the loss is
+    known: ``a`` and ``b`` are the mean scores of the classes, and ``alpha`` is by how much their
+    distance falls short of the margin :math:`m`. There the loss is
 
     .. math::
 
@@ -31,7 +31,7 @@ class AUCSaddleLoss(OuterLoss):
     Parameters
     ----------
     margin : float, default=1.0
-        The distance ``m > 0`` wanted between the mean scores of the classes.
+        Target distance ``m > 0`` between the mean scores of the classes.
     n_members : int or None, default=None
         As in :class:`~skdam.AUCMarginLoss`.
 

@@ -20,7 +20,7 @@ class RandomCropFlip(nn.Module):
     32 x 32 pixels), begins at a whole pixel and is resized by bilinear interpolation. Each
     image is cropped independently; the whole batch is one operation on its device. In
     evaluation mode images pass unchanged. Random numbers come from the generator of the
-    fit or, outside one, from torch's.
+    fit or, outside a fit, from torch's global generator.
 
     Parameters
     ----------

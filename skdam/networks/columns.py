@@ -345,9 +345,9 @@ class ColumnLayer(nn.Module):
 class StandardColumns(nn.Module):
     """Columns as numbers of mean 0 and variance 1, clipped to [-3, 3].
 
-    A gap in a number becomes its mean, and has a column of its own that tells it. A category
-    becomes a column for each of its 16 most frequent values. Columns that are constant in the
-    training data are 0.
+    A gap in a column of numbers becomes the mean, and an indicator column marks it. A column of
+    categories becomes an indicator column for each of its 16 most frequent categories. Columns that
+    are constant in the training data are 0.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A kernel machine in closed form, the settings of which are chosen out of bag."""
+"""A kernel machine in closed form, the settings of which are weighted by out-of-bag scores."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class KernelMachine(nn.Module):
     closed form.
 
     Each regression is solved once for each fold, without the rows of the fold and without the
-    landmarks from it, so each row has scores out of bag. These tell how good a setting is: the
+    landmarks from it, so each row has out-of-bag scores. These tell how good a setting is: the
     settings, each divided by the standard deviation of its scores, are averaged with weights
-    proportional to :math:`\exp(\mathrm{AUC} / 0.01)`, and so that the scores out of bag have
-    standard deviation 1. New rows get the mean over the folds. The kernel is local and rough, like
-    a forest of randomised trees [2]_; a multilayer perceptron is smooth.
+    proportional to :math:`\exp(\mathrm{AUC} / 0.01)`, and scaled such that the out-of-bag scores
+    have standard deviation 1. New rows get the mean over the folds. The kernel is local and rough,
+    like a forest of randomised trees [2]_; a multilayer perceptron is smooth.
 
     Parameters
     ----------

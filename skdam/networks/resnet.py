@@ -25,9 +25,9 @@ class ResNet20(nn.Module):
     in_channels : int
         Channels of an image, >= 1.
     width : int, default=16
-        Channels of the first stage, >= 1. Time and memory grow with it, at least linearly.
+        Channels of the first stage, >= 1. Time and memory grow at least linearly with it.
     augmentation : {"crop-flip", "crop"} or None, default="crop-flip"
-        Augmentation of training images: :class:`~skdam.RandomCropFlip`, with or without
+        Augmentation of training images: :class:`~skdam.RandomCropFlip` with mirroring, without
         mirroring, or none.
 
     Raises

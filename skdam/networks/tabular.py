@@ -37,11 +37,12 @@ _LEAST_SHARE = 0.05
 class TabularMLP(nn.Module):
     """Ensemble of multilayer perceptrons for numbers, categories and gaps, in one network.
 
-    The perceptrons are independent of each other. Where training leaves a fold of the rows out of
-    each, as :class:`~skdam.CompositionalAUCClassifier` does, they are joined by a kernel machine,
-    which :meth:`fit_statistics` solves in closed form. The perceptrons are smooth functions of the
-    columns and the kernel machine is a local one, so their errors differ. Their shares of the
-    vote follow from their ROC AUC on the rows left out.
+    The perceptrons are independent of each other. If each is trained without a fold of the rows,
+    as in :class:`~skdam.CompositionalAUCClassifier`, a kernel machine joins them, which
+    :meth:`fit_statistics` solves in closed form. The perceptrons are smooth functions of the
+    columns and the kernel machine is a local one, so their errors differ. The score is a weighted
+    mean of both; the weights, or shares of the vote, follow from their ROC AUC on the rows that
+    were left out.
 
     All that is learnt from the data is held in parameters and buffers, so it is part of the state
     dict, of every pickle and of every export.
@@ -51,31 +52,33 @@ class TabularMLP(nn.Module):
     n_features : int
         Columns of the input, >= 1.
     hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of each hidden layer, >= 1. Empty for an additive model.
+        Units of each hidden layer, >= 1. If empty, the model is additive.
     dropout : float, default=0.2
         Probability of zeroing a hidden unit in training, in [0, 1).
     activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
         Activation of the hidden layers.
     encoding : {"piecewise-linear"} or None, default="piecewise-linear"
-        What a perceptron sees besides the columns as standardised numbers, among them one for
-        each frequent category and one for the gaps of a number: an embedding that is linear
-        between quantiles [1]_, with a vector for each category and for a gap; or nothing.
+        What a perceptron sees in addition to the standardised columns, which include indicators of
+        frequent categories and of gaps. "piecewise-linear" is an embedding of each column that is
+        linear between quantiles [1]_, with a vector for each category and for a gap. None adds
+        nothing.
     n_bins : int, default=32
         Bins of the encoding of a number, >= 1. A number with at most ``n_bins + 1`` distinct
         values has a vector for each.
     n_embedding : int, default=8
-        Numbers of the embedding of a column, >= 1.
+        Dimension of the embedding of a column, >= 1.
     n_members : int, default=8
         Perceptrons and columns of the output, >= 1.
     n_landmarks : int, default=512
-        Training examples to which the kernel machine compares its input, >= 0; half of
-        them positives if there are enough. 0 leaves it out.
+        Training examples with which the kernel machine compares its input, >= 0; half of
+        them positives if there are enough. 0 leaves out the kernel machine.
     n_categories : sequence of int or None, default=None
-        Categories of each column, 0 for a number; a category is a code below that. At most 400
-        have a vector of their own. None means that all columns are numbers.
+        Number of categories of each column, 0 for a column of numbers; a category is a code below
+        that. At most 400 of a column have a vector of their own, and fewer if there are more than
+        81 columns. None means that all columns are numbers.
     n_values : sequence of int or None, default=None
-        Distinct values of each number that is to have a vector for each of them, though they are
-        more than ``n_bins + 1``; 0 for other columns.
+        For each column of numbers in which each distinct value gets a vector of its own, although
+        there are more than ``n_bins + 1``, the number of distinct values; 0 for other columns.
 
     Raises
     ------
@@ -181,16 +184,16 @@ class TabularMLP(nn.Module):
         """Learn what the columns are like and, if ``y`` has folds, solve the kernel machine.
 
         To be called once, before training. Statistics are learnt from at most 100,000 evenly
-        spaced rows, the kernel machine from at most 20,000 rows, half of them positives if there
-        are enough. Those rows, and the landmarks, are drawn with the generator of the fit or,
-        outside one, with torch's.
+        spaced rows, and the kernel machine from at most 20,000 rows, half of them positives if
+        there are enough. These rows, and the landmarks, are drawn with the generator of the fit or,
+        outside a fit, with torch's global generator.
 
         Parameters
         ----------
         X : Tensor of shape (n, n_features)
             Numbers and codes of categories; NaN for gaps.
         y : Tensor of shape (n,)
-            Targets, 0 or 1. Weights that they have count in all that is learnt.
+            Targets, 0 or 1. If they have weights, all that is learnt is weighted.
         """
         weights, folds = weights_of(y), folds_of(y)
         step = -(-len(X) // _STATISTICS_ROWS)

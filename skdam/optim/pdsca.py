@@ -80,9 +80,9 @@ class PDSCA(torch.optim.Optimizer):
         are optimized too, in their own group, which may be empty. Its method ``ascend(lr)``
         takes the dual step.
     lr : float, default=0.1
-        Rate of the outer and of the dual step.
+        Learning rate of the outer and of the dual step, > 0.
     inner_lr : float or None, default=None
-        Rate of the inner step. None takes ``lr``, whatever that is at the time.
+        Learning rate of the inner step, > 0. None means the current ``lr``.
     betas : pair of float, default=(0.9, 0.9)
         :math:`(\beta_0, \beta_1)`, the weights in (0, 1] of the *new* value in the
         averages of inner points and of outer gradients (1 switches averaging off).
@@ -93,31 +93,33 @@ class PDSCA(torch.optim.Optimizer):
     clip_value : float, default=1.0
         Bound > 0 of each element of a gradient; ``inf`` switches clipping off.
     variant : {"alternating", "lookahead"}, default="alternating"
+        As described above.
     inner_steps : int, default=1
-        Alternating: that many inner minibatches, then as many outer ones; 0 for outer
-        steps alone, which is AUC training without composition. Lookahead: 1.
+        Number of consecutive inner steps, each on a minibatch of its own, followed by as many
+        outer ones; 0 for outer steps only, which is AUC training without composition. Must be
+        1 for "lookahead".
     hypergradient : {"first-order", "exact"}, default="first-order"
-        Lookahead only. The gradient of ``F(w - inner_lr * grad L(w))`` with respect to
-        ``w`` is ``(I - inner_lr * H) grad F(u)``, with ``H`` the Hessian of ``L``.
+        "exact" is for "lookahead" only. The gradient of ``F(w - inner_lr * grad L(w))`` with
+        respect to ``w`` is ``(I - inner_lr * H) grad F(u)``, with ``H`` the Hessian of ``L``.
         "first-order" drops ``H``; "exact" multiplies by it with a second backward pass
         (through the clipping too) and never forms it.
     pretraining : bool, default=False
-        Whether to begin with the inner loss alone, in steps like the outer ones but
-        without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage`.
+        Whether to begin with the inner loss only, in steps like the outer ones but
+        without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage` is called.
     adaptive : bool, default=False
         Whether steps are those of AdamW, as above. They need a smaller ``lr``, such as
-        1e-3, and longer averages of gradients: ``betas=(1, 0.1)`` is usual for AdamW.
+        1e-3, and averages of gradients over more steps: ``betas=(1, 0.1)`` is usual for AdamW.
     beta2 : float, default=0.001
         :math:`\beta_2`, the weight in (0, 1] of the new value in the average of squared
         gradients.
     eps : float, default=1e-8
-        Added to the root, > 0.
+        Added to the square root, > 0.
     averaging : float or None, default=None
-        Alternating only. A number in (0, 1), such as 0.99, makes the network predict with
+        For "alternating" only. A number in (0, 1), such as 0.99, makes the network predict with
         a moving average of its weights, see :meth:`eval`. After the t-th step, of either
         phase, the weight of the old value is ``min(averaging, 1 - 1 / (1 + t / 5))``. The
         average starts at its first value. Buffers, such as running statistics, are those
-        of the weights that are trained. None predicts with these weights.
+        of the weights that are trained. None means predictions with these weights.
 
     References
     ----------
@@ -332,7 +334,8 @@ class PDSCA(torch.optim.Optimizer):
     def start_auc_stage(self) -> None:
         """End the pretraining: all averages start anew, the rates return to their first values.
 
-        The weights that were trained go on, and predict until there is an average of new ones.
+        Training continues from the weights that were trained. They also predict, until there is an
+        average of new ones.
         """
         holds_prediction = self._holds_prediction
         self.train()

@@ -68,9 +68,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
 
     For users of skorch; :class:`~skdam.CompositionalAUCClassifier` is the interface
     for users of scikit-learn. Everything that :class:`skorch.NeuralNet` accepts is
-    accepted, prefixed parameters included (``optimizer__inner_lr=0.05``,
+    accepted, including prefixed parameters (``optimizer__inner_lr=0.05``,
     ``criterion__version="v1"``, ``iterator_train__num_workers=2``). The history has a
-    row an epoch, with ``inner_loss`` and ``outer_loss`` where the strategy has them
+    row for each epoch, with ``inner_loss`` and ``outer_loss`` where the strategy has them
     and, when ``train_split`` is set, ``valid_loss`` and ``valid_roc_auc``.
 
     Outside the batches of training the module holds the weights that predict (for
@@ -88,26 +88,26 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     criterion : class, default=CompositionalAUCLoss
     optimizer : class, default=PDSCA
     strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
-        "compositional" alternates or composes both losses; "auc" minimises the AUC
-        margin loss from scratch; "cross-entropy" the inner loss; "two-stage" the inner
-        loss for the first half of the epochs, then the AUC loss from there. The last
+        "compositional" minimises the composition of both losses; "auc" the AUC margin
+        loss from scratch; "cross-entropy" the inner loss; "two-stage" the inner
+        loss for the first half of the epochs, and from there the AUC loss. The last
         three take the outer step of the optimizer for the loss in question.
     sampling_rate : float, default=0.5
         Share of positives in a batch, see :class:`~skdam.StratifiedBatchSampler`.
     milestones : iterable of float, default=(0.5, 0.75)
-        Shares of ``max_epochs`` after which a new stage starts.
+        Fractions of ``max_epochs`` after which a new stage starts.
     lr_decay : float, default=0.1
         Factor of both learning rates at a milestone.
     random_state : int or None, default=None
         Seed of the sampler. Weights and dropout come from torch's generator, as for
         any skorch net.
     precision : {"float32", "bfloat16"}, default="float32"
-        In what matrix products and convolutions are done in training, by
-        :class:`torch.autocast`. Weights, losses and steps stay in float32, as does all that
-        predicts: scores of eight bits would tie.
+        Number format of matrix products and convolutions in training, by
+        :class:`torch.autocast`. Weights, losses, steps and predictions stay in float32:
+        scores of eight bits would tie.
     data_on_device : bool or "auto", default="auto"
-        Whether training data in memory is copied to the device as a whole, and not batch by
-        batch. "auto" does on CUDA if it takes at most half of the memory that is free.
+        Whether training data in memory is copied to the device as a whole instead of batch by
+        batch. "auto" does so on CUDA if the data takes at most half of the free memory.
     compile : bool, default=False
         Whether :func:`torch.compile` makes one function of the forward and the backward pass,
         see :class:`~skdam.CompositionalAUCClassifier`. Parameters for it may be given, as
