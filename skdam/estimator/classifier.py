@@ -139,7 +139,8 @@ class CompositionalAUCClassifier(
     sampling_rate : float or "auto", default="auto"
         Share of positives in a training batch, in (0, 1). "auto" is 1/2. Only for the default
         network for tables, with 20,000 rows or more, the rarer class has the geometric mean of
-        1/2 and its share in the data: its rows are repeated less often.
+        1/2 and its share in the data: its rows are repeated less often. A model that is trained
+        further keeps the share of its first training.
     n_members : int or None, default=None
         Members of the ensemble, >= 1, for a module class with a parameter of that name.
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
