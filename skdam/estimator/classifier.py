@@ -11,13 +11,14 @@ from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from skorch.helper import predefined_split
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from skdam._history import by_name
@@ -26,7 +27,7 @@ from skdam._threads import n_torch_threads
 from skdam.callbacks import ProgressBar
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import labels_of
-from skdam.data.memory import InMemoryDataset
+from skdam.data.memory import InMemoryDataset, to_array
 from skdam.estimator.decision import Calibration, Decision
 from skdam.estimator.defaults import network_size, network_size_of, takes_gaps
 from skdam.estimator.inputs import (
@@ -460,7 +461,7 @@ class CompositionalAUCClassifier(
             batch, to the statistics and the kernel machine of the default network, to the
             calibration and to the out-of-bag ROC AUC, but not to how often an example is drawn.
             Their scale has no effect. An example of weight 0, or of less than 1e-12 of the largest,
-            counts as absent.
+            counts as absent, once it has been read.
         groups : array-like of shape (n,), optional
             Which examples belong together, such as those of one patient. They share a fold of
             cross-fitting, so that out-of-bag scores are by a member that has not seen the group.
@@ -691,6 +692,8 @@ class CompositionalAUCClassifier(
             y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
         _, targets = encode_labels(column_or_1d(as_labels(y)), known=self.classes_)
         scores = self.decision_function(X)
+        if isinstance(sample_weight, Tensor):
+            sample_weight = to_array(sample_weight, "sample_weight")
         return float(roc_auc_score(targets, scores, sample_weight=sample_weight))
 
     def embed(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
@@ -800,12 +803,16 @@ class CompositionalAUCClassifier(
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Restore the attributes if anything raises, an interrupt included."""
+        """Restore the attributes if anything raises, an interrupt included.
+
+        Gradients are on within, though the caller may have switched them off.
+        """
         # before this thread of Python asks torch for anything
         n_torch_threads()
         before = dict(vars(self))
         try:
-            yield
+            with torch.inference_mode(False), torch.enable_grad():
+                yield
         except BaseException:
             self.__dict__ = before
             raise

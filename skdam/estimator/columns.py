@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from numbers import Number
+from numbers import Integral, Number
 from typing import Any
 
 import narwhals.stable.v1 as nw
@@ -20,7 +20,11 @@ _OF_KIND = {"c": "complex numbers", "M": "dates", "m": "durations", "S": "bytes"
 _OFFSET_BELOW = 1e-3
 # sums in double precision differ by less than this
 _OFFSET_ABOVE = 1e-12
+# by which rows an offset is chosen, evenly spaced
+_OFFSET_ROWS = 10_000
 _LARGEST = float(np.finfo(np.float32).max)
+# larger integers are not all exact in double precision
+_LARGEST_EXACT = 2**53
 _REMEDIES = {
     "dates": "encode them as numbers, such as X[{name!r}].dt.dayofweek, or with "
     "skrub.tabular_pipeline(clf)",
@@ -32,6 +36,7 @@ _REMEDIES = {
     "infinite values": "replace them by numbers",
     "gaps": "fill them, for example with sklearn.impute.SimpleImputer",
     "values too large for float32": "rescale them, or take logarithms",
+    "categories beyond 2**53": "turn them into strings, such as X[{name!r}].astype(str)",
 }
 
 
@@ -77,7 +82,10 @@ class Column:
         else:
             values = series.to_numpy()
         if values.dtype.kind in "mM":
-            values = np.where(np.isnat(values), None, values.astype(str))
+            # whatever the unit of the dtype
+            is_date = values.dtype.kind == "M"
+            finest = values.astype("M8[us]") if is_date else values / np.timedelta64(1, "s")
+            values = np.where(np.isnat(values), None, finest.astype(str))
         return cls(series.name, values, is_category=True, any_object=True)
 
     def take(self, rows: np.ndarray | None) -> Column:
@@ -119,6 +127,19 @@ class Column:
         if kind == "O" and not self._any_object:
             for what in sorted(self._held & _REMEDIES.keys() - {"gaps"}):
                 raise self._error(what)
+
+    def _check_category(self) -> None:
+        """Raise UnreadableColumnError if the values are no categories, or would be mixed up."""
+        self._check()
+        kind = self.values.dtype.kind
+        if kind in "iu":
+            integers = (self.values.min(initial=0), self.values.max(initial=0))
+        elif kind == "O" and "numbers" in self._held:
+            integers = tuple(v for v in self._levels if isinstance(v, Integral))
+        else:
+            return
+        if any(abs(int(value)) > _LARGEST_EXACT for value in integers):
+            raise self._error("categories beyond 2**53")
 
     def _error(self, what: str) -> UnreadableColumnError:
         return UnreadableColumnError(f"{what}; {_REMEDIES[what].format(name=self.name)}")
@@ -185,7 +206,7 @@ class Column:
     def categories(self) -> tuple[Category, ...]:
         """Return the distinct values, numbers before strings, each of them sorted."""
         try:
-            self._check()
+            self._check_category()
         except UnreadableColumnError:
             return ()
         if self.values.dtype.kind != "O":
@@ -213,7 +234,7 @@ class Column:
             If the values are neither numbers nor categories, or all of another kind than the
             categories.
         """
-        self._check()
+        self._check_category()
         if self.values.dtype.kind != "O":
             values = self.values.astype(np.float64)
             if np.isinf(values).any():
@@ -234,9 +255,9 @@ class Column:
 def offsets_of(values: np.ndarray) -> np.ndarray:
     """Return what to subtract from each column before it becomes float32, mostly 0.
 
-    Where all numbers of a column are close to one another and far from 0, as times in seconds
-    are, single precision would round them to a few values. The middle of their range is
-    subtracted from those.
+    Where most numbers of a column are close to one another and far from 0, as times in seconds
+    are, single precision would round them to a few values. One of the lowest is subtracted from
+    those. The extreme twentieths of a column, where placeholders such as 0 are, do not count.
 
     Parameters
     ----------
@@ -249,13 +270,16 @@ def offsets_of(values: np.ndarray) -> np.ndarray:
     # single precision has been rounded already; small integers are exact in it
     if not len(values) or values.dtype.kind not in "iuf" or np.can_cast(values.dtype, np.float32):
         return np.zeros(values.shape[1])
-    lowest = np.fmin.reduce(values).astype(np.float64)
-    highest = np.fmax.reduce(values).astype(np.float64)
+    some = values[:: -(-len(values) // _OFFSET_ROWS)].astype(np.float64)
+    some.sort(axis=0)  # NaN last
+    last = np.maximum(np.count_nonzero(~np.isnan(some), axis=0) - 1, 0)
+    ends = np.floor(last / 20), np.ceil(last - last / 20)
+    low, high = (np.take_along_axis(some, end[None].astype(int), 0)[0] for end in ends)
     with np.errstate(over="ignore", invalid="ignore"):
-        middle, width = lowest / 2 + highest / 2, highest - lowest
-        size = np.abs(middle)
+        width, size = high - low, np.abs(low)
         needed = (width > _OFFSET_ABOVE * size) & (width < _OFFSET_BELOW * size)
-    return np.where(needed & (size < _LARGEST), middle, 0.0)
+    # a value of the column, so that whole numbers stay whole
+    return np.where(needed & (size < _LARGEST), low, 0.0)
 
 
 def _in_words(kind: type) -> str:

@@ -60,6 +60,8 @@ def as_labels(y: Any, name: str = "y") -> np.ndarray:
             f"{name} holds {' and '.join(sorted(kinds))}; make them of one type, for example all "
             "of them strings."
         )
+    if kinds == {"strings"} and isinstance(y, list | tuple):
+        return labels.astype(str)
     return np.array(labels.tolist()) if kinds <= {"booleans", "numbers"} else labels
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
+
+from sklearn.base import BaseEstimator
 
 
 def of_prefix(parameters: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -33,6 +36,20 @@ class PrefixedParametersMixin:
 
     _prefixes: ClassVar[tuple[str, ...]]
     _other_names: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Return the names of the parameters, for scikit-learn.
+
+        A subclass that passes on keywords, as is usual with skorch, also has those of its base.
+        """
+        names = set(super()._get_param_names())  # type: ignore[misc]
+        arguments = inspect.signature(cls.__init__).parameters.values()
+        if any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
+            for base in cls.__bases__:
+                if issubclass(base, PrefixedParametersMixin) and issubclass(base, BaseEstimator):
+                    names.update(base._get_param_names())
+        return sorted(names)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, the prefixed ones included.

@@ -82,6 +82,8 @@ class ResNet20(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        # whatever torch's default is
+        self.float()
 
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:
         """Learn mean and standard deviation of each channel.

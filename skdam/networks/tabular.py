@@ -178,6 +178,8 @@ class TabularMLP(nn.Module):
             self.kernel_machine = KernelMachine(self.columns.n_out, n_landmarks, n_members)
         # of the mean logit of the perceptrons, and of the score of the kernel machine
         self.register_buffer("shares", torch.tensor([1.0, 0.0]))
+        # whatever torch's default is
+        self.float()
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, y: Tensor) -> None:

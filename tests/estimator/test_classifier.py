@@ -1,5 +1,7 @@
 """What fit and predict return, randomness, and what happens to a fit that fails."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -115,3 +117,30 @@ def test_an_interrupt_keeps_the_epochs_trained_so_far(toy, make):
     clf = make(max_epochs=50, callbacks=[Impatient()]).fit(*toy)
     assert clf.n_iter_ == 2
     assert clf.predict(toy[0]).shape == (200,)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_fit_where_gradients_are_off(toy, make, off):
+    expected = make().fit(*toy).decision_function(toy[0])
+    with off():
+        clf = make().fit(*toy)
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(clf.decision_function(toy[0]), expected)
+    clf.partial_fit(*toy)
+
+
+def test_the_default_networks_are_of_single_precision(toy, make):
+    saved = pickle.dumps(make().fit(*toy))
+    images = np.random.default_rng(0).normal(size=(len(toy[1]), 1, 8, 8))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        for X, parameters in (toy[0], {}), (images, {"module__width": 2, "max_epochs": 1}):
+            clf = make(**parameters).fit(X, toy[1])
+            assert {p.dtype for p in clf.net_.module_.parameters()} == {torch.float32}
+            clf.predict(X)
+        loaded = pickle.loads(saved)
+    finally:
+        torch.set_default_dtype(before)
+    scores = pickle.loads(saved).decision_function(toy[0])
+    np.testing.assert_array_equal(loaded.decision_function(toy[0]), scores)

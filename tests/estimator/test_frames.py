@@ -183,6 +183,29 @@ def test_a_categorical_of_anything_is_a_category(categories):
     np.testing.assert_array_equal(matrix(pd.DataFrame({"a": dates}))[1][:, 0], [1, 0, np.nan])
 
 
+@pytest.mark.parametrize("values", [pd.to_datetime(["2021-01-01", "2020-01-01"]),
+                                    pd.to_timedelta([90, 1], unit="min")])  # fmt: skip
+def test_a_category_is_the_same_in_another_unit_of_time(values):
+    units = [pd.DataFrame({"a": pd.Categorical(values.as_unit(unit))}) for unit in ("s", "ns")]
+    spec, X = matrix(units[0])
+    assert set(X[:, 0]) == {0, 1}
+    np.testing.assert_array_equal(spec.matrix(columns_of(units[1]), gaps=True, expected=""), X)
+
+
+@pytest.mark.parametrize("values", [np.array([2**60, 2**60 + 1]), [2**60, "a"], [-(2**70), 1]])
+def test_categories_beyond_double_precision_are_refused(values, make):
+    column = pd.Series(values).astype("category")
+    X, y = pd.DataFrame({"id": pd.concat([column] * 20, ignore_index=True)}), [0, 1] * 20
+    with pytest.raises(ValueError, match=r"'id': categories beyond 2\*\*53; .*X\['id'\]\.astype"):
+        make().fit(X, y)
+    assert make().fit(X.astype(str), y).score(X.astype(str), y) == 1
+
+
+def test_large_integers_may_be_categories_as_long_as_they_are_exact():
+    spec, _ = matrix(pd.DataFrame({"id": pd.Categorical([2**53, 2**53 - 1, -(2**53)])}))
+    assert spec.n_categories == (3,)
+
+
 def test_a_dictionary_of_pyarrow_keeps_its_gaps():
     pa = pytest.importorskip("pyarrow")
     chunks = [pa.array(values).dictionary_encode() for values in (["b", None], ["a", "b"])]

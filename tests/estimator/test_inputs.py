@@ -288,14 +288,31 @@ def test_times_keep_their_digits(toy, make):
     X, y = toy
     rng = np.random.default_rng(0)
     seconds = np.round(X[:, 0] * 1000 + rng.normal(size=len(X))).astype(np.float64)
-    centre = (seconds.min() + seconds.max()) / 2
-    centred, times = (np.column_stack([X[:, 1], seconds - o]) for o in (centre, -1.7e9))
+    low = np.sort(seconds)[(len(X) - 1) // 20]
+    centred, times = (np.column_stack([X[:, 1], seconds - o]) for o in (low, -1.7e9))
     expected = make().fit(centred, y).decision_function(centred)
     for data in (times, times.tolist(), times.astype(object), pd.DataFrame(times)):
         np.testing.assert_array_equal(make().fit(data, y).decision_function(data), expected)
     clf = make().partial_fit(times, y).partial_fit(times[::-1], y[::-1])
     other = make().partial_fit(centred, y).partial_fit(centred[::-1], y[::-1])
     np.testing.assert_array_equal(clf.decision_function(times), other.decision_function(centred))
+
+
+def test_times_keep_their_digits_beside_a_placeholder():
+    times = 1.7e9 + np.arange(100.0)
+    times[7] = 0
+    spec = TableSpec.of_numbers(times[:, None])
+    read = spec.less_offsets(times[:, None])
+    assert read.dtype == np.float32
+    assert len(np.unique(read)) == 100
+
+
+@pytest.mark.parametrize("last", [20240265, 20240266])
+def test_whole_numbers_stay_whole(last):
+    days = np.arange(20240101.0, last)[:, None]
+    spec = TableSpec.of_numbers(days)
+    assert spec.offsets
+    assert not (spec.less_offsets(days) % 1).any()
 
 
 def test_custom_modules_get_numbers_as_they_are(make):
@@ -317,7 +334,7 @@ def test_ordinary_numbers_have_no_offset():
     assert TableSpec.of_numbers(X) == TableSpec()
     X[:, 2] += 1e10
     assert TableSpec.of_numbers(X).offsets[:2] == (0, 0)
-    assert TableSpec.of_numbers(X).offsets[2] == (X[:, 2].min() + X[:, 2].max()) / 2
+    assert TableSpec.of_numbers(X).offsets[2] in X[:, 2]
     assert TableSpec.of_numbers(X.astype(np.float32)) == TableSpec()
     X[5, 2] = np.nan
     assert 1e10 < TableSpec.of_numbers(X).offsets[2] < 1.1e10

@@ -170,3 +170,12 @@ def test_a_class_of_one_example_cannot_be_split():
     classes = np.array(["ill", "well"])
     with pytest.raises(ValueError, match="at least 2 examples of each class, got 1 of 'ill'"):
         split_by_class(np.array([0, 1, 1]), 0.5, classes, np.random.RandomState(0))
+
+
+def test_a_list_of_strings_has_labels_of_a_dtype_of_strings(toy, make):
+    X, y = toy
+    labels = ["sick" if target else "healthy" for target in y]
+    clf = make().fit(X, labels)
+    assert clf.classes_.dtype.kind == clf.predict(X).dtype.kind == "U"
+    as_objects = make().fit(X, np.array(labels, dtype=object))
+    assert as_objects.classes_.dtype == object

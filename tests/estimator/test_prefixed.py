@@ -3,6 +3,7 @@
 import pytest
 from sklearn.base import BaseEstimator, clone
 
+from skdam import CompositionalAUCClassifier
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 
 
@@ -68,3 +69,21 @@ def test_a_name_of_another_library_or_a_typing_error_gets_a_suggestion(make, nam
 def test_a_name_like_no_other_gets_the_list(make):
     with pytest.raises(TypeError, match=r"no parameter 'xyz'; it has .*batch_size.*module__"):
         make(xyz=1)
+
+
+class Renamed(CompositionalAUCClassifier):
+    """Has another default, and passes on the rest, as is usual with skorch."""
+
+    def __init__(self, module=None, *, lr=0.002, **others):
+        super().__init__(module, lr=lr, **others)
+
+
+def test_a_subclass_that_passes_on_keywords_has_all_parameters(toy):
+    clf = Renamed(max_epochs=2, module__dropout=0.1, random_state=0)
+    assert clf.get_params().keys() == {
+        *CompositionalAUCClassifier().get_params(),
+        "module__dropout",
+    }
+    copy = clone(clf).set_params(max_epochs=1).fit(*toy)
+    assert (copy.n_iter_, copy.lr, copy.module__dropout) == (1, 0.002, 0.1)
+    assert "max_epochs=2" in repr(clf)
