@@ -133,7 +133,7 @@ class Column:
         self._check()
         kind = self.values.dtype.kind
         if kind in "iu":
-            integers = (self.values.min(initial=0), self.values.max(initial=0))
+            integers: tuple[Any, ...] = (self.values.min(initial=0), self.values.max(initial=0))
         elif kind == "O" and "numbers" in self._held:
             integers = tuple(v for v in self._levels if isinstance(v, Integral))
         else:
