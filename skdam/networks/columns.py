@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from skdam.networks.encoding import Standardiser, quantiles
+from skdam.networks.encoding import Standardiser, quantiles, usual_range
 
 _LEAST_COUNT = 3
 _MOST_ONE_HOT = 16
@@ -384,10 +384,16 @@ class StandardColumns(nn.Module):
         weights : Tensor of shape (n,) or None, default=None
         """
         shares = torch.ones(len(X), device=X.device) if weights is None else weights
+        X = X.clone()
         for i, column in enumerate(self._numbers):
             present = ~X[:, column].isnan()
             values, share = X[present, column].double(), shares[present].double()
-            self.mean[i] = (share @ values / share.sum()) if len(values) else 0.0
+            if not len(values):
+                self.mean[i] = 0
+                continue
+            values = values.clamp(*usual_range(values, share))
+            X[present, column] = values.to(X.dtype)
+            self.mean[i] = share @ values / share.sum()
         start = 0
         for column, size in self._sizes.items():
             present = ~X[:, column].isnan()

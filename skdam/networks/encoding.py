@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 _CHUNK = 2**22  # elements
+# pairs of quantiles, and how many times their distance the usual values may be outside of them
+_MIDDLES = ((0.25, 0.75), (0.05, 0.95), (0.01, 0.99))
+_REACH = 10
 
 
 class Standardiser(nn.Module):
@@ -81,3 +86,22 @@ def quantiles(values: Tensor, levels: Tensor, weights: Tensor | None) -> Tensor:
     # rounding must not put the last level behind the last value
     index = torch.searchsorted(reached, levels * reached[-1]).clamp(max=len(values) - 1)
     return values[index]
+
+
+def usual_range(values: Tensor, weights: Tensor) -> tuple[float, float]:
+    """Return the range of a column without outliers and placeholders such as -999.
+
+    It goes ten times the distance of the quartiles beyond them. Where these are equal, as in a
+    column that is mostly 0, other quantiles take their place.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n,)
+        At least one.
+    weights : Tensor of shape (n,)
+    """
+    levels = torch.tensor(_MIDDLES, dtype=torch.float64, device=values.device)
+    for low, high in quantiles(values, levels.flatten(), weights).view(-1, 2).tolist():
+        if low < high:
+            return low - _REACH * (high - low), high + _REACH * (high - low)
+    return -math.inf, math.inf

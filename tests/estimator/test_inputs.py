@@ -307,6 +307,17 @@ def test_times_keep_their_digits_beside_a_placeholder():
     assert len(np.unique(read)) == 100
 
 
+def test_one_outlier_does_not_hide_the_rest_of_a_small_table(make):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 3))
+    y = X[:, 0] + rng.normal(scale=0.5, size=900) > 1
+    with_outlier = X[:400].copy()
+    with_outlier[0, 0] = 1e6
+    scores = [make(max_epochs=20).fit(t, y[:400]).score(X[400:], y[400:])
+              for t in (X[:400], with_outlier)]  # fmt: skip
+    assert scores[1] > scores[0] - 0.02
+
+
 @pytest.mark.parametrize("last", [20240265, 20240266])
 def test_whole_numbers_stay_whole(last):
     days = np.arange(20240101.0, last)[:, None]

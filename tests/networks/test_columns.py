@@ -395,3 +395,33 @@ def test_gaps_that_training_did_not_have_are_the_mean():
     module = StandardColumns((0, 0))
     module.fit_statistics(X)
     assert not module(torch.tensor([[GAP, GAP]])).any()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.05, 0.2])
+@pytest.mark.parametrize("placeholder", [-999.0, 1e9])
+def test_outliers_and_placeholders_do_not_make_the_other_values_alike(share, placeholder):
+    X = torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
+    usual, module = StandardColumns((0,)), StandardColumns((0,))
+    usual.fit_statistics(X)
+    count = int(1000 * share)
+    module.fit_statistics(torch.cat([X[count:], torch.full((count, 1), placeholder)]))
+    spread = module(X)[:, 0].std() / usual(X)[:, 0].std()
+    assert spread > 0.1
+    assert module(torch.tensor([[placeholder]]))[0, 0].abs() > 1.5
+
+
+def test_a_column_that_is_mostly_0_is_scaled_by_the_others():
+    X = torch.zeros(1000, 1)
+    X[:100, 0] = torch.arange(100.0)
+    X[0, 0] = 1e9
+    module = StandardColumns((0,))
+    module.fit_statistics(X)
+    assert module(torch.tensor([[99.0], [0.0]]))[:, 0].diff().abs() > 0.3
+
+
+def test_numbers_without_outliers_have_the_plain_mean_and_deviation():
+    X = torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
+    module = StandardColumns((0,))
+    module.fit_statistics(X)
+    expected = ((X - X.mean()) / X.std(correction=0)).clamp(-3, 3)
+    torch.testing.assert_close(module(X)[:, :1], expected)
