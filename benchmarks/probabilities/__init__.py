@@ -1,1 +1,1 @@
-"""Probabilities, and scores out of bag."""
+"""Probabilities and out-of-bag scores."""

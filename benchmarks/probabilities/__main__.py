@@ -1,4 +1,4 @@
-r"""Probabilities, and scores out of bag against those on new data.
+r"""Probabilities, and out-of-bag scores against those on new data.
 
 From the repository root::
 

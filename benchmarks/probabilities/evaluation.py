@@ -1,4 +1,4 @@
-"""Cross-validate a model on a real or a KEEL table: its probabilities, its score out of bag."""
+"""Cross-validate a model on a real or a KEEL table: its probabilities and out-of-bag score."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ count if every model has them.
 
 
 def summary(results: pd.DataFrame) -> str:
-    """Return the losses of probabilities by model, and the error of the score out of bag."""
-    text = f"# Probabilities and scores out of bag\n\n{_EXPLANATION}"
+    """Return the losses of probabilities by model, and the error of the out-of-bag ROC AUC."""
+    text = f"# Probabilities and out-of-bag scores\n\n{_EXPLANATION}"
     of_real = results["dataset"].map(is_real)
     for title, part in {"Real tables": results[of_real], "KEEL": results[~of_real]}.items():
         rows = comparison.common_rows(part)
@@ -25,7 +25,7 @@ def summary(results: pd.DataFrame) -> str:
             text += f"\n## {title}, {rows['dataset'].nunique()} tables\n\n{_models(rows)}"
     scored = results.dropna(subset="oob_auc")
     if len(scored):
-        text += f"\n## ROC AUC out of bag less that on new data\n\n{_out_of_bag(scored)}"
+        text += f"\n## Out-of-bag ROC AUC less that on new data\n\n{_out_of_bag(scored)}"
     return text
 
 
@@ -69,4 +69,4 @@ def _out_of_bag(scored: pd.DataFrame) -> str:
         ]
         for name, row in means.sort_values("error", kind="stable").iterrows()
     ]
-    return text + "\n" + markdown_table(["table", "out of bag", "new data", "difference"], each)
+    return text + "\n" + markdown_table(["table", "out-of-bag", "new data", "difference"], each)

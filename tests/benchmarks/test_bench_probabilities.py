@@ -1,4 +1,4 @@
-"""The benchmark of probabilities and scores out of bag."""
+"""The benchmark of probabilities and out-of-bag scores."""
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_folds():
         assert np.isnan(row["oob_auc"])
 
 
-def test_the_score_out_of_bag_is_recorded():
+def test_the_out_of_bag_score_is_recorded():
     (row, *_) = evaluate(Job("first", 0, "skdam"))
     assert 0 <= row["oob_auc"] <= 1
 
