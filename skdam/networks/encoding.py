@@ -100,6 +100,9 @@ def usual_range(values: Tensor, weights: Tensor) -> tuple[float, float]:
         At least one.
     weights : Tensor of shape (n,)
     """
+    # training must fail on an infinite value, and say so
+    if not values.isfinite().all():
+        return -math.inf, math.inf
     levels = torch.tensor(_MIDDLES, dtype=torch.float64, device=values.device)
     for low, high in quantiles(values, levels.flatten(), weights).view(-1, 2).tolist():
         if low < high:
