@@ -42,12 +42,7 @@ def costs_of(selection: Iterable[str]) -> dict[str, int]:
 
     "real" are the installed tables of at most 21,000 rows, "keel" every second held-out set.
     """
-    installed = [name for name, source in real.SOURCES.items() if can_run(name, source.package)]
-    groups = {
-        "real": [name for name in installed if len(real.load(name).y) <= _MOST_ROWS],
-        "keel": keel.select(["held-out"])[::2],
-    }
-    names = [name for group in selection for name in groups.get(group, [group])]
+    names = [name for group in selection for name in _members(group)]
     return {name: len(_load(name)[1]) for name in names}
 
 
@@ -73,6 +68,15 @@ def evaluate(job: Job) -> list[Row]:
         }
         rows.append(job._asdict() | {"fold": fold} | scores)
     return rows
+
+
+def _members(group: str) -> list[str]:
+    if group == "keel":
+        return keel.select(["held-out"])[::2]
+    if group != "real":
+        return [group]
+    installed = [name for name, source in real.SOURCES.items() if can_run(name, source.package)]
+    return [name for name in installed if len(real.load(name).y) <= _MOST_ROWS]
 
 
 def _load(name: str) -> tuple[pd.DataFrame, np.ndarray]:
