@@ -17,7 +17,7 @@ from sklearn.exceptions import InconsistentVersionWarning as OfScikitLearn
 from skdam._version import __version__
 
 # to be raised where files of before can no longer be read
-FORMAT = 1
+FORMAT = 2
 
 _KEY = "_saved_by"
 

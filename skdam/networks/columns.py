@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from skdam.networks.encoding import Standardiser, quantiles, usual_range
+from skdam.networks.encoding import Standardiser, placeholder_of, quantiles, usual_range
 
 _LEAST_COUNT = 3
 _MOST_ONE_HOT = 16
@@ -345,9 +345,10 @@ class ColumnLayer(nn.Module):
 class StandardColumns(nn.Module):
     """Columns as numbers of mean 0 and variance 1, clipped to [-3, 3].
 
-    A gap in a column of numbers becomes the mean, and an indicator column marks it. A column of
-    categories becomes an indicator column for each of its 16 most frequent categories. Columns that
-    are constant in the training data are 0.
+    A gap in a column of numbers becomes the mean, and an indicator column marks it; so does a
+    placeholder for gaps, see :func:`placeholder_of`. A column of categories becomes an indicator
+    column for each of its 16 most frequent categories. Columns that are constant in the training
+    data are 0.
 
     Parameters
     ----------
@@ -360,6 +361,8 @@ class StandardColumns(nn.Module):
         Columns of the output.
     """
 
+    has_placeholder: Tensor
+    placeholder: Tensor
     mean: Tensor
     frequent: Tensor
 
@@ -370,13 +373,15 @@ class StandardColumns(nn.Module):
         self._column_of_code = [j for j, size in sizes.items() for _ in range(size)]
         self._sizes = sizes
         self.n_out = 2 * len(self._numbers) + len(self._column_of_code)
+        self.register_buffer("has_placeholder", torch.zeros(len(self._numbers), dtype=torch.bool))
+        self.register_buffer("placeholder", torch.zeros(len(self._numbers)))
         self.register_buffer("mean", torch.zeros(len(self._numbers)))
         self.register_buffer("frequent", torch.zeros(len(self._column_of_code)))
         self.standardise = Standardiser(self.n_out)
 
     @torch.no_grad()
     def fit_statistics(self, X: Tensor, weights: Tensor | None = None) -> None:
-        """Learn means, deviations and the frequent categories.
+        """Learn placeholders, means, deviations and the frequent categories.
 
         Parameters
         ----------
@@ -387,10 +392,14 @@ class StandardColumns(nn.Module):
         X = X.clone()
         for i, column in enumerate(self._numbers):
             present = ~X[:, column].isnan()
-            values, share = X[present, column].double(), shares[present].double()
-            if not len(values):
-                self.mean[i] = 0
+            self.has_placeholder[i], self.mean[i] = False, 0
+            if not present.any():
                 continue
+            values, share = X[present, column].double(), shares[present].double()
+            if (placeholder := placeholder_of(values, share)) is not None:
+                self.has_placeholder[i], self.placeholder[i] = True, placeholder
+                present &= X[:, column] != self.placeholder[i]
+                values, share = X[present, column].double(), shares[present].double()
             values = values.clamp(*usual_range(values, share))
             X[present, column] = values.to(X.dtype)
             self.mean[i] = share @ values / share.sum()
@@ -411,7 +420,7 @@ class StandardColumns(nn.Module):
 
     def _expanded(self, X: Tensor) -> Tensor:
         numbers = X if len(self._numbers) == X.shape[1] else X[:, self._numbers]
-        gap = numbers.isnan()
+        gap = numbers.isnan() | (self.has_placeholder & (numbers == self.placeholder))
         parts = [torch.where(gap, self.mean, numbers), gap.to(X.dtype)]
         if self._column_of_code:
             parts.append((X[:, self._column_of_code] == self.frequent).to(X.dtype))

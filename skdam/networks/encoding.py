@@ -11,6 +11,7 @@ _CHUNK = 2**22  # elements
 # pairs of quantiles, and how many times their distance the usual values may be outside of them
 _MIDDLES = ((0.25, 0.75), (0.05, 0.95), (0.01, 0.99))
 _REACH = 10
+_LEAST_SHARE = 0.05
 
 
 class Standardiser(nn.Module):
@@ -108,3 +109,25 @@ def usual_range(values: Tensor, weights: Tensor) -> tuple[float, float]:
         if low < high:
             return low - _REACH * (high - low), high + _REACH * (high - low)
     return -math.inf, math.inf
+
+
+def placeholder_of(values: Tensor, weights: Tensor) -> float | None:
+    """Return the number that stands for a gap in a column, such as -999, if one does.
+
+    It is the smallest or the largest one, if a twentieth of the values are equal to it and it is
+    outside of the usual range of the others.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n,)
+        At least one.
+    weights : Tensor of shape (n,)
+    """
+    for extreme in (values.min(), values.max()):
+        others = values != extreme
+        if not others.any() or weights[~others].sum() < _LEAST_SHARE * weights.sum():
+            continue
+        low, high = usual_range(values[others], weights[others])
+        if not low <= extreme <= high:
+            return float(extreme)
+    return None

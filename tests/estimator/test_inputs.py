@@ -318,6 +318,17 @@ def test_one_outlier_does_not_hide_the_rest_of_a_small_table(make):
     assert scores[1] > scores[0] - 0.02
 
 
+def test_a_placeholder_does_not_hide_the_other_half_of_a_column(make):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 3))
+    y = X[:, 0] + rng.normal(scale=0.5, size=900) > 1
+    X[rng.random(900) < 0.5, 0] = -999
+    with_gaps = np.where(X == -999, np.nan, X)
+    scores = [make(max_epochs=20).fit(t[:400], y[:400]).score(t[400:], y[400:])
+              for t in (X, with_gaps)]  # fmt: skip
+    assert scores[0] > scores[1] - 0.01 > 0.7
+
+
 @pytest.mark.parametrize("last", [20240265, 20240266])
 def test_whole_numbers_stay_whole(last):
     days = np.arange(20240101.0, last)[:, None]

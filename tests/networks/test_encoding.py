@@ -4,7 +4,7 @@ import torch
 from helpers import columns_of_many_scales
 from sklearn.preprocessing import StandardScaler
 
-from skdam.networks.encoding import Standardiser, quantiles
+from skdam.networks.encoding import Standardiser, placeholder_of, quantiles
 
 
 @pytest.fixture
@@ -82,3 +82,34 @@ def test_weighted_quantiles_are_the_first_values_that_reach_the_level():
     np.testing.assert_array_equal(actual, expected)
     repeated = torch.from_numpy(values.repeat(weights))
     np.testing.assert_array_equal(quantiles(repeated, LEVELS, torch.ones(len(repeated))), expected)
+
+
+@pytest.mark.parametrize("number", [-999.0, 365243.0])
+@pytest.mark.parametrize("share", [0.06, 0.9])
+def test_a_frequent_number_far_from_the_others_is_a_placeholder(number, share, seeded):
+    values = torch.randn(500, dtype=torch.float64)
+    values[: int(500 * share)] = number
+    assert placeholder_of(values, torch.ones(500)) == number
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.0, 1.0],  # a flag
+        [0.0, 0.0, 0.0, 1.0, 2.0, 4.0],  # counts
+        [*[0.0] * 90, *range(100, 1100, 100)],  # amounts, most of them 0
+        [7.0],
+        [-999.0] * 4 + [*range(96)],  # not frequent
+        [-20.0] * 10 + [*range(90)],  # not far
+    ],
+)
+def test_other_numbers_are_no_placeholders(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    assert placeholder_of(values, torch.ones(len(values))) is None
+
+
+def test_weights_count_as_repetitions_for_placeholders():
+    values = torch.tensor([-999.0, *range(19)], dtype=torch.float64)
+    for first, expected in ((0.9, None), (1.1, -999.0)):
+        weights = torch.tensor([first, *[1.0] * 19])
+        assert placeholder_of(values, weights) == expected
