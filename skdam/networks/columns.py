@@ -392,7 +392,7 @@ class StandardColumns(nn.Module):
         X = X.clone()
         for i, column in enumerate(self._numbers):
             present = ~X[:, column].isnan()
-            self.has_placeholder[i], self.mean[i] = False, 0
+            self.has_placeholder[i], self.placeholder[i], self.mean[i] = False, 0, 0
             if not present.any():
                 continue
             values, share = X[present, column].double(), shares[present].double()

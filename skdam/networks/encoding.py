@@ -11,6 +11,7 @@ _CHUNK = 2**22  # elements
 # pairs of quantiles, and how many times their distance the usual values may be outside of them
 _MIDDLES = ((0.25, 0.75), (0.05, 0.95), (0.01, 0.99))
 _REACH = 10
+# of the rows, that hold the placeholder of a column
 _LEAST_SHARE = 0.05
 
 
