@@ -24,8 +24,9 @@ LIBAUC: dict[str, dict[str, Any]] = {
     "libauc-shipped": {"repaired": False, "sampling_rate": 0.5},
     "libauc-repaired": {"repaired": True, "sampling_rate": 0.5},
 }
-SGD: dict[str, dict[str, Any]] = {"sgd-cross-entropy": {"lr": 0.1}}
+SGD: dict[str, dict[str, Any]] = {"sgd-cross-entropy": {"lr": 0.1, "weight_decay": 5e-4}}
 NAMES = (*OURS, *LIBAUC, *SGD)
+_CHANGES = ("lr", "inner_lr", "weight_decay", "sampling_rate")
 
 
 def parse(text: str) -> tuple[str, dict[str, float | None]]:
@@ -36,8 +37,8 @@ def parse(text: str) -> tuple[str, dict[str, float | None]]:
     parameters: dict[str, float | None] = {}
     for change in changes:
         key, _, value = change.partition("=")
-        if key not in ("lr", "inner_lr", "sampling_rate"):
-            raise ValueError(f"{change!r} changes neither lr, inner_lr nor sampling_rate.")
+        if key not in _CHANGES:
+            raise ValueError(f"{change!r} changes none of {', '.join(_CHANGES)}.")
         parameters[key] = None if value == "share" else float(value)
     return name, parameters
 

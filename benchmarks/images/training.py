@@ -151,9 +151,7 @@ def _train_sgd(task: _Task) -> None:
     dataset = InMemoryDataset(task.data.X, task.data.y.astype(np.float32))
     net = _scoring_net(module)
     module.fit_statistics(*sample_for_statistics(dataset))
-    optimizer = torch.optim.SGD(
-        module.parameters(), momentum=0.9, weight_decay=5e-4, **task.parameters
-    )
+    optimizer = torch.optim.SGD(module.parameters(), momentum=0.9, **task.parameters)
     n_epochs = training.n_epochs
     schedule = torch.optim.lr_scheduler.MultiStepLR(
         optimizer, [round(0.5 * n_epochs), round(0.75 * n_epochs)]

@@ -38,6 +38,7 @@ def train(
     batch_size: int = 128,
     sampling_rate: float = 0.5,
     lr: float = 0.1,
+    weight_decay: float = 1e-4,
     random_state: int = 0,
     device: str = "cpu",
     precision: str = "float32",
@@ -54,7 +55,7 @@ def train(
         Data as for :class:`skdam.CompositionalAUCClassifier`, with targets 0 or 1.
     repaired : bool
         Whether the phases alternate, as in the paper.
-    n_epochs, batch_size, sampling_rate, lr, random_state, device, precision
+    n_epochs, batch_size, sampling_rate, lr, weight_decay, random_state, device, precision
         As in :class:`skdam.CompositionalAUCClassifier`.
     on_epoch_end : callable
         Is called with the number of complete epochs.
@@ -74,7 +75,7 @@ def train(
             lr=lr,
             beta1=0.9,
             beta2=0.9,
-            weight_decay=1e-4,
+            weight_decay=weight_decay,
             epoch_decay=2e-3,
             verbose=False,
             device=device,

@@ -54,5 +54,5 @@ class TestModels:
         )
         with pytest.raises(ValueError, match="'auk' is no model; there are compositional"):
             catalogue.parse("auk")
-        with pytest.raises(ValueError, match="'margin=2' changes neither lr, inner_lr nor"):
+        with pytest.raises(ValueError, match="'margin=2' changes none of lr, inner_lr,"):
             catalogue.parse("auc:margin=2")
