@@ -36,10 +36,16 @@ class TestReport:
         text = self.report(tmp_path, ours + rivals)
         assert "| auc:lr=0.3 | 0.7750 ± 0.1061 | 0.0000 ± 0.0000 | +0.0750 ± 0.1768 |" in text
 
-    def test_two_rates_of_compositional_training_give_no_lead(self, tmp_path):
-        names = ("compositional:lr=0.1", "compositional:lr=0.3", "auc")
-        text = self.report(tmp_path, [row(name, 0, (0, 0, 0.5)) for name in names])
-        assert "| auc | 0.5000 | 0.0000 |  |" in text
+    def test_the_lead_is_that_of_the_rates_best_in_validation(self, tmp_path):
+        # the other rates are better in the last validation, and in the test
+        rows = [
+            row("compositional:lr=0.1", 0, (0, 0, 0.9), valid_auc=(0.6, 0.7, 0.75)),
+            row("compositional:lr=0.3", 0, (0, 0, 0.6), valid_auc=(0.6, 0.8, 0.7)),
+            row("auc", 0, (0, 0, 0.5)),
+        ]
+        text = self.report(tmp_path, rows)
+        assert "| auc | 0.5000 | 0.0000 | +0.1000 |" in text
+        assert "| compositional:lr=0.1 | 0.9000 | 0.9000 | -0.3000 |" in text
 
     def test_a_missing_probe_is_an_empty_cell(self, tmp_path):
         rows = [row("auc", 0, (0, 0, 1)), row("focal", 0, (0, 0, 0.5), probes=((3, 0.6),))]
