@@ -34,7 +34,8 @@ class Source:
     tuning : bool
         Whether defaults may be chosen by the results on this table.
     labels : callable
-        Makes labels of two values from the column of the target. By default it has them already.
+        Makes labels of two values from the column of the target, and gaps in the rows to leave
+        out. By default it has them already.
     left_out : mapping of str to tuple of str
         The columns that are left out besides that of the target, by reason.
     replaced : mapping
@@ -223,6 +224,170 @@ _SOURCES = (
         tuning=False,
         meaning="smokes",
         note="Few columns of few values: three quarters of the rows repeat others.",
+    ),
+    _from_r(
+        "modeldata",
+        "mlc_churn",
+        "churn",
+        "yes",
+        tuning=False,
+        meaning="customer leaves a telephone company",
+    ),
+    _from_r(
+        "modeldata",
+        "wa_churn",
+        "churn",
+        "Yes",
+        tuning=False,
+        meaning="customer leaves a telecommunications company",
+        note="The data are invented.",
+    ),
+    _from_r(
+        "DAAG",
+        "nassCDS",
+        "dead",
+        "dead",
+        tuning=False,
+        meaning="occupant of a crashed car dies",
+        left_out={
+            "known only after the crash": ("injSeverity",),
+            "identifies the crash": ("caseid",),
+            "how many crashes the row stands for": ("weight",),
+        },
+    ),
+    _from_r(
+        "carData",
+        "MplsStops",
+        "personSearch",
+        "YES",
+        tuning=False,
+        meaning="person searched in a stop by the police of Minneapolis",
+        left_out={
+            "identifies the stop": ("idNum",),
+            "other outcomes of the stop": ("vehicleSearch", "citationIssued"),
+        },
+        replaced={"date": _unix_seconds},
+        note="`date` becomes seconds since 1970. Stops without a record of searches are left out.",
+    ),
+    _from_r("AER", "ResumeNames", "call", "yes", tuning=False, meaning="invited to an interview"),
+    _from_r(
+        "carData",
+        "Arrests",
+        "released",
+        "No",
+        tuning=False,
+        meaning="not released after an arrest for marijuana",
+    ),
+    _from_r(
+        "AER",
+        "CreditCard",
+        "card",
+        "no",
+        tuning=False,
+        meaning="application for a credit card denied",
+        left_out={"known only of those who have a card": ("share", "expenditure")},
+    ),
+    _from_r(
+        "AER", "HealthInsurance", "insurance", "no", tuning=False, meaning="has no health insurance"
+    ),
+    _from_r(
+        "survival",
+        "nwtco",
+        "rel",
+        1,
+        tuning=False,
+        meaning="relapse of a Wilms tumour",
+        left_out={
+            "days until the relapse or the end of the study": ("edrel",),
+            "identifies the patient": ("seqno",),
+            "drawn for another study": ("in.subcohort",),
+        },
+    ),
+    _from_r(
+        "wooldridge",
+        "crime1",
+        "narr86",
+        True,
+        tuning=False,
+        labels=lambda arrests: arrests > 0,
+        meaning="arrested in 1986",
+        left_out={
+            "other counts of arrests in 1986": ("nfarr86", "nparr86"),
+            "squares of other columns": ("pcnvsq", "pt86sq", "inc86sq"),
+        },
+    ),
+    _from_r(
+        "causaldata",
+        "nhefs",
+        "death",
+        1,
+        tuning=False,
+        meaning="smoker of 1971 dies before 1993",
+        left_out={
+            "the date of death": ("yrdth", "modth", "dadth"),
+            "identifies the person": ("seqn", "id"),
+            "known only in 1982": (
+                *("qsmk", "wt82", "wt82_71", "smkintensity82_71", "censored"),
+                *("hightax82", "price82", "tax82", "price71_82", "tax71_82"),
+            ),
+        },
+    ),
+    _from_r(
+        "wooldridge",
+        "bwght2",
+        "lbw",
+        1,
+        tuning=False,
+        meaning="newborn of low weight",
+        left_out={
+            "define the target": ("bwght", "vlbw", "lbwght"),
+            "measured after the birth": ("omaps", "fmaps"),
+            "squares of other columns": ("magesq", "npvissq"),
+        },
+    ),
+    _from_r(
+        "DAAG",
+        "headInjury",
+        "clinically.important.brain.injury",
+        1,
+        tuning=False,
+        meaning="minor head injury turns out important",
+        note="The data are simulated.",
+    ),
+    _from_r(
+        "Ecdat",
+        "OFP",
+        "hosp",
+        True,
+        tuning=False,
+        labels=lambda stays: stays > 0,
+        meaning="in hospital during a year",
+        left_out={"other visits of that year": ("ofp", "ofnp", "opp", "opnp", "emr")},
+    ),
+    _from_r(
+        "wooldridge",
+        "catholic",
+        "cathhs",
+        1,
+        tuning=False,
+        meaning="attends a Catholic high school",
+        left_out={"identifies the person": ("id",), "known only later": ("hsgrad",)},
+    ),
+    _from_r(
+        "medicaldata",
+        "covid_testing",
+        "result",
+        "positive",
+        tuning=False,
+        labels=lambda result: result.where(result != "invalid"),
+        meaning="test for Covid-19 positive",
+        left_out={
+            "the measurement that decides the result": ("ct_result",),
+            "identify the person": ("subject_id", "fake_first_name", "fake_last_name"),
+            "the same in nearly all rows": ("test_id",),
+        },
+        note="A fifth of the tests are of persons who were tested before. Invalid tests are left"
+        " out.",
     ),
     Source(
         "flights",

@@ -96,8 +96,8 @@ def load(name: str) -> Table:
     """Return a table, always the same for a name."""
     origin = source(name)
     raw = origin.read()
-    y = origin.labels(raw[origin.column]).rename(origin.column)
-    X = raw.drop(columns=[origin.column, *origin.dropped])
+    y = origin.labels(raw[origin.column]).rename(origin.column).dropna()
+    X = raw.loc[y.index].drop(columns=[origin.column, *origin.dropped])
     n_rows = _sample_rows(name)
     if n_rows is not None:
         X, _, y, _ = train_test_split(X, y, train_size=n_rows, stratify=y, random_state=0)

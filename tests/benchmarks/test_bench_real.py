@@ -30,6 +30,22 @@ SHAPES = {
     "flchain": (7874, 8, 2169),
     "DoctorContacts": (20186, 14, 6308),
     "SmokeBan": (10000, 6, 2423),
+    "mlc_churn": (5000, 19, 707),
+    "wa_churn": (7043, 19, 1869),
+    "nassCDS": (26217, 11, 1180),
+    "MplsStops": (43699, 10, 5237),
+    "ResumeNames": (4870, 26, 392),
+    "Arrests": (5226, 7, 892),
+    "CreditCard": (1319, 9, 296),
+    "HealthInsurance": (8802, 10, 1750),
+    "nwtco": (4028, 5, 571),
+    "crime1": (2725, 10, 755),
+    "nhefs": (1629, 51, 318),
+    "bwght2": (1832, 15, 30),
+    "headInjury": (3121, 10, 250),
+    "OFP": (4406, 13, 865),
+    "catholic": (7430, 10, 452),
+    "covid_testing": (15223, 11, 865),
 }
 
 
@@ -131,7 +147,7 @@ def test_reports_of_unfinished_runs_rank_common_tables_only():
 class TestSelection:
     def test_groups(self):
         tuning, judged = tables.select(["tuning"]), tables.select(["judged"])
-        assert (len(tuning), len(judged)) == (11, 7)
+        assert (len(tuning), len(judged)) == (11, 23)
         assert sorted(tuning + judged) == sorted(tables.select(["all"]))
         assert {"Caravan", "flights-50000"} <= set(tuning)
         assert {"flchain", "flights"} <= set(judged)
@@ -145,6 +161,23 @@ class TestSelection:
     def test_unknown_names(self, name):
         with pytest.raises(ValueError, match=name):
             tables.select([name])
+
+
+def test_rows_without_a_label_are_left_out(monkeypatch):
+    source = sources.Source(
+        "gaps",
+        "pandas",
+        "",
+        partial(_raw, 0),
+        "state",
+        "bad",
+        True,
+        labels=lambda state: state.where(state.index >= 7),
+    )
+    monkeypatch.setitem(sources.SOURCES, "gaps", source)
+    table = tables.load("gaps")
+    assert len(table.X) == len(table.y) == 53
+    assert table.y.nunique() == 2
 
 
 @pytest.mark.parametrize("name", SHAPES)
