@@ -26,7 +26,7 @@ LIBAUC: dict[str, dict[str, Any]] = {
 }
 SGD: dict[str, dict[str, Any]] = {"sgd-cross-entropy": {"lr": 0.1, "weight_decay": 5e-4}}
 NAMES = (*OURS, *LIBAUC, *SGD)
-_CHANGES = ("lr", "inner_lr", "weight_decay", "sampling_rate")
+_CHANGES = ("lr", "inner_lr", "weight_decay", "epoch_decay", "sampling_rate")
 
 
 def parse(text: str) -> tuple[str, dict[str, float | None]]:

@@ -39,6 +39,7 @@ def train(
     sampling_rate: float = 0.5,
     lr: float = 0.1,
     weight_decay: float = 1e-4,
+    epoch_decay: float = 2e-3,
     random_state: int = 0,
     device: str = "cpu",
     precision: str = "float32",
@@ -55,7 +56,9 @@ def train(
         Data as for :class:`skdam.CompositionalAUCClassifier`, with targets 0 or 1.
     repaired : bool
         Whether the phases alternate, as in the paper.
-    n_epochs, batch_size, sampling_rate, lr, weight_decay, random_state, device, precision
+    n_epochs, batch_size, sampling_rate, random_state, device, precision
+        As in :class:`skdam.CompositionalAUCClassifier`.
+    lr, weight_decay, epoch_decay
         As in :class:`skdam.CompositionalAUCClassifier`.
     on_epoch_end : callable
         Is called with the number of complete epochs.
@@ -76,7 +79,7 @@ def train(
             beta1=0.9,
             beta2=0.9,
             weight_decay=weight_decay,
-            epoch_decay=2e-3,
+            epoch_decay=epoch_decay,
             verbose=False,
             device=device,
         )
