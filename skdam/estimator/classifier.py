@@ -279,14 +279,14 @@ class CompositionalAUCClassifier(
     ``batch_size``    n / 96 in [128, 1024]        n / 128 in [64, 1024], or in
                                                    [64, 128] where X is no table
     ``max_epochs``    8, or more if these have     20, or more if these have
-                      fewer than 1200 batches      fewer than 300 batches
+                      fewer than 3600 batches      fewer than 300 batches
     ================  ===========================  =================================
 
     ``lr`` and ``max_epochs`` follow from ``batch_size``, whether it is given or automatic, but not
-    from ``iterator_train__batch_size``: with that, they are those of the automatic one. The 1200
-    batches are an upper limit: if nothing stops training early, they are 400. Above 1,000 columns,
-    where a step takes long, both numbers are multiplied by 1,000 and divided by the number of
-    columns, but are at least 300.
+    from ``iterator_train__batch_size``: with that, they are those of the automatic one. The 3600
+    batches, 1200 from 20,000 rows on, are an upper limit: if nothing stops training early, they are
+    400. Above 1,000 columns, where a step takes long, all of these numbers are multiplied by 1,000
+    and divided by the number of columns, but are at least 300.
 
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,

@@ -37,7 +37,9 @@ _SIZES = ("n_landmarks", "encoding", "n_bins", "n_values")
 
 _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
-_MOST_BATCHES = 1200
+_MOST_BATCHES = 3600
+# more would gain a little, and take several times as long
+_MOST_BATCHES_OF_MANY_ROWS = 1200
 _BATCHES_WITHOUT_STOP = 400
 # a step takes as long as there are columns
 _LEAST_BATCHES_OF_MANY_COLUMNS = 300
@@ -106,7 +108,7 @@ def recipe(
         Examples in a batch, from which learning rate and epochs follow; None where it is to be
         chosen, too.
     stops : bool, default=True
-        Whether training may stop early. Otherwise the network for tables trains for a third of the
+        Whether training may stop early. Otherwise the network for tables trains for fewer
         batches, as then they are no upper bound.
 
     Returns
@@ -119,7 +121,8 @@ def recipe(
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
-        most = _MOST_BATCHES if stops else _BATCHES_WITHOUT_STOP
+        most = _MOST_BATCHES if n_rows < _MANY_ROWS else _MOST_BATCHES_OF_MANY_ROWS
+        most = most if stops else _BATCHES_WITHOUT_STOP
         share = _MANY_COLUMNS / max(example_shape[0], _MANY_COLUMNS)
         least = max(int(most * share), _LEAST_BATCHES_OF_MANY_COLUMNS)
         # a batch is no larger than the data
