@@ -121,8 +121,7 @@ def recipe(
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
         n_batches = -(-n_rows // batch_size)
-        most = _MOST_BATCHES if n_rows < _MANY_ROWS else _MOST_BATCHES_OF_MANY_ROWS
-        most = most if stops else _BATCHES_WITHOUT_STOP
+        most = _most_batches(n_rows, stops)
         share = _MANY_COLUMNS / max(example_shape[0], _MANY_COLUMNS)
         least = max(int(most * share), _LEAST_BATCHES_OF_MANY_COLUMNS)
         # a batch is no larger than the data
@@ -186,6 +185,12 @@ def network_size_of(
     if not (isinstance(module, type) and is_tabular(module)):
         return {}
     return {name: parameters[name] for name in _SIZES if name in parameters}
+
+
+def _most_batches(n_rows: int, stops: bool) -> int:
+    if not stops:
+        return _BATCHES_WITHOUT_STOP
+    return _MOST_BATCHES if n_rows < _MANY_ROWS else _MOST_BATCHES_OF_MANY_ROWS
 
 
 def _sampling_rate(y: np.ndarray) -> float:
