@@ -20,7 +20,7 @@ from benchmarks.real import tables as real
 
 N_FOLDS = 3
 # larger real tables would take most of the time
-_MOST_ROWS = 21_000
+_MAX_ROWS = 21_000
 SCHEMA = Schema(
     {
         "dataset": str,
@@ -76,7 +76,7 @@ def _members(group: str) -> list[str]:
     if group != "real":
         return [group]
     installed = [name for name, source in real.SOURCES.items() if can_run(name, source.package)]
-    return [name for name in installed if len(real.load(name).y) <= _MOST_ROWS]
+    return [name for name in installed if len(real.load(name).y) <= _MAX_ROWS]
 
 
 def _load(name: str) -> tuple[pd.DataFrame, np.ndarray]:

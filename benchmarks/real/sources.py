@@ -378,7 +378,7 @@ _SOURCES = (
         "covid_testing",
         "result",
         "positive",
-        tuning=False,
+        tuning=True,
         labels=lambda result: result.where(result != "invalid"),
         meaning="test for Covid-19 positive",
         left_out={

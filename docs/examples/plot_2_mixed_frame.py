@@ -80,7 +80,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 clf = CompositionalAUCClassifier(random_state=0).fit(X_train, y_train)
 print("classes:", clf.classes_)
-print(f"ROC AUC on test data {clf.score(X_test, y_test):.3f}, out of bag {clf.oob_score_:.3f}")
+print(f"ROC AUC on test data {clf.score(X_test, y_test):.3f}, out-of-bag {clf.oob_score_:.3f}")
 
 # %%
 # Two other models, for which the same columns have to be encoded and imputed:

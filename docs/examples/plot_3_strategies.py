@@ -74,4 +74,5 @@ plt.show()
 
 # %%
 # A single split with so few positives proves nothing: a standard deviation is often as large as
-# a difference. :doc:`/benchmarks` has larger comparisons, with their losses too.
+# a difference. :doc:`/benchmarks` has larger comparisons, including
+# those where compositional training is behind.

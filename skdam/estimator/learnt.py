@@ -15,7 +15,7 @@ from skdam.estimator.decision import Calibration
 from skdam.training.net import CompositionalAUCNet
 from skdam.training.outofbag import join
 
-# each is there only after some fits: with early stopping, or with scores out of bag
+# each is there only after some fits: with early stopping, or with out-of-bag scores
 NOT_ALWAYS_LEARNT = ("best_score_", "best_epoch_", "oob_decision_function_", "oob_score_")
 
 

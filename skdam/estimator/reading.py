@@ -156,7 +156,7 @@ class ReadingMixin:
 
     def _split(self, dataset: Any, given: Any) -> tuple[Any, Any]:
         """Return training and validation data: the given ones, or parts, or all data and None."""
-        # "auto" sets nothing aside: it stops by given data, or by the scores out of bag
+        # "auto" sets nothing aside: it stops by given data, or by the out-of-bag scores
         if given is not None or self.early_stopping in (False, "auto"):
             return dataset, given
         train, valid = split_by_class(

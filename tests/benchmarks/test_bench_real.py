@@ -147,7 +147,7 @@ def test_reports_of_unfinished_runs_rank_common_tables_only():
 class TestSelection:
     def test_groups(self):
         tuning, judged = tables.select(["tuning"]), tables.select(["judged"])
-        assert (len(tuning), len(judged)) == (11, 23)
+        assert (len(tuning), len(judged)) == (12, 22)
         assert sorted(tuning + judged) == sorted(tables.select(["all"]))
         assert {"Caravan", "flights-50000"} <= set(tuning)
         assert {"flchain", "flights"} <= set(judged)
