@@ -27,7 +27,7 @@ _COLUMNS = (
     "oob_roc_auc",
     "valid_roc_auc",
 )
-_LEAST_WIDTH = 8
+_MIN_WIDTH = 8
 
 
 class StageSchedule(Callback):
@@ -232,7 +232,7 @@ class PrintLog(skorch.callbacks.PrintLog):
     def _print_row(self, net: Any, row: dict[str, Any]) -> None:
         columns = self._columns_of(net, row)
         epochs = f"{row['epoch']}/{net.last_epoch_}"
-        widths = [max(len(name), _LEAST_WIDTH) for name in ("epoch", *columns, "left")]
+        widths = [max(len(name), _MIN_WIDTH) for name in ("epoch", *columns, "left")]
         widths[0] = max(len("epoch"), 2 * len(str(net.last_epoch_)) + 1)
         if columns != self._columns_:
             self._columns_ = columns

@@ -16,7 +16,7 @@ from skdam._generators import (
 )
 from skdam.networks.augmentation import RandomCropFlip
 from skdam.networks.dropout import Dropout
-from skdam.networks.kernel import draw_by_class
+from skdam.networks.statistics import draw_by_class
 
 ONES = torch.ones(3, 4)
 LABELS = (torch.arange(100) % 4 == 0).float()

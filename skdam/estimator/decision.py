@@ -18,7 +18,7 @@ Calibration = Literal["auto", "sigmoid", "isotonic"]
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
 # of standardised logits
-_LEAST_SLOPE = 1e-3
+_MIN_SLOPE = 1e-3
 # of the sigmoid in the isotonic curve, which is flat between its steps
 _SHARE_OF_SIGMOID = 1e-3
 
@@ -91,10 +91,10 @@ class Decision:
         unit = float(np.sqrt(np.average((logits - centre) ** 2, weights=weights))) or 1.0
         sigmoid = _SigmoidCalibration().fit((logits - centre) / unit, targets, weights)
         slope = float(-sigmoid.a_)
-        if slope < _LEAST_SLOPE:
-            # scores out of bag that rank no better than chance
+        if slope < _MIN_SLOPE:
+            # out-of-bag scores that rank no better than chance
             odds = float(logit(np.average(targets, weights=weights)))
-            return cls(_LEAST_SLOPE / unit, centre - odds * unit / _LEAST_SLOPE)
+            return cls(_MIN_SLOPE / unit, centre - odds * unit / _MIN_SLOPE)
         line = cls(slope / unit, centre + float(sigmoid.b_ / slope) * unit)
         return line if calibration == "sigmoid" else line._with_steps(logits, targets, weights)
 

@@ -37,22 +37,22 @@ _SIZES = ("n_landmarks", "encoding", "n_bins", "n_values")
 
 _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
-_MOST_BATCHES = 3600
+_MAX_BATCHES = 3600
 # more would gain a little, and take several times as long
-_MOST_BATCHES_OF_MANY_ROWS = 1200
+_MAX_BATCHES_OF_MANY_ROWS = 1200
 _BATCHES_WITHOUT_STOP = 400
 # a step takes as long as there are columns
-_LEAST_BATCHES_OF_MANY_COLUMNS = 300
-_LEAST_EPOCHS = 8
+_MIN_BATCHES_OF_MANY_COLUMNS = 300
+_MIN_EPOCHS = 8
 _FEW_ROWS = 2_500
 _VERY_FEW_ROWS = 1_000
 _MANY_ROWS = 20_000
 _VERY_MANY_ROWS = 200_000
-_MOST_VALUES = 400
-_MOST_ROWS = 2**14
+_MAX_VALUES = 400
+_MAX_ROWS = 2**14
 _MANY_COLUMNS = 1_000
 
-_LARGEST_BATCH_OF_OTHER_DATA = 128
+_MAX_BATCH_SIZE_OF_OTHER_DATA = 128
 _BATCHES_OF_OTHER_DATA = 300
 _EPOCHS_OF_OTHER_DATA = 20
 
@@ -123,7 +123,7 @@ def recipe(
         n_batches = -(-n_rows // batch_size)
         most = _most_batches(n_rows, stops)
         share = _MANY_COLUMNS / max(example_shape[0], _MANY_COLUMNS)
-        least = max(int(most * share), _LEAST_BATCHES_OF_MANY_COLUMNS)
+        least = max(int(most * share), _MIN_BATCHES_OF_MANY_COLUMNS)
         # a batch is no larger than the data
         n_in_batch = min(batch_size, max(n_rows, 128))
         return {
@@ -132,10 +132,10 @@ def recipe(
             "lr": _LR_OF_128 * math.sqrt(n_in_batch / 128),
             "batch_size": batch_size,
             "sampling_rate": _sampling_rate(y),
-            "max_epochs": max(_LEAST_EPOCHS, -(-least // n_batches)),
+            "max_epochs": max(_MIN_EPOCHS, -(-least // n_batches)),
         }
     is_table = len(example_shape) == 1
-    largest = 1024 if is_table else _LARGEST_BATCH_OF_OTHER_DATA
+    largest = 1024 if is_table else _MAX_BATCH_SIZE_OF_OTHER_DATA
     if batch_size is None:
         batch_size = int(np.clip(n_rows // 128, 64, largest))
     n_batches = -(-n_rows // batch_size)
@@ -174,7 +174,7 @@ def network_size(
         chosen["dropout"] = 0.3
     if n_rows >= _MANY_ROWS and X is not None and n_features <= _MANY_COLUMNS:
         n_values = tuple(_n_values(column) for column in X.T)
-        chosen["n_values"] = n_values if sum(n_values) <= _MOST_ROWS else None
+        chosen["n_values"] = n_values if sum(n_values) <= _MAX_ROWS else None
     return chosen
 
 
@@ -190,7 +190,7 @@ def network_size_of(
 def _most_batches(n_rows: int, stops: bool) -> int:
     if not stops:
         return _BATCHES_WITHOUT_STOP
-    return _MOST_BATCHES if n_rows < _MANY_ROWS else _MOST_BATCHES_OF_MANY_ROWS
+    return _MAX_BATCHES if n_rows < _MANY_ROWS else _MAX_BATCHES_OF_MANY_ROWS
 
 
 def _sampling_rate(y: np.ndarray) -> float:
@@ -209,6 +209,6 @@ def _n_values(column: np.ndarray) -> int:
     """Return the number of distinct values of whole numbers, 0 if it is more than 400."""
     for values in (column[:: max(len(column) // _MANY_ROWS, 1)], column):
         distinct = np.unique(values[~np.isnan(values)])
-        if len(distinct) > _MOST_VALUES or (distinct % 1).any():
+        if len(distinct) > _MAX_VALUES or (distinct % 1).any():
             return 0
     return len(distinct)

@@ -14,7 +14,7 @@ from skdam.training.outofbag import OutOfBagScoring
 _CHECKS_OF_VALIDATION = 10
 _CHECKS_OUT_OF_BAG = 4
 _WINDOW = 3
-_LEAST_OF_A_CLASS = 10
+_MIN_OF_A_CLASS = 10
 
 
 def stop_callbacks(
@@ -48,7 +48,7 @@ def stop_callbacks(
     if not has_folds(train):
         return [], []
     scoring = ("out_of_bag", OutOfBagScoring())
-    if not early_stopping or np.bincount(labels_of(train).astype(int)).min() < _LEAST_OF_A_CLASS:
+    if not early_stopping or np.bincount(labels_of(train).astype(int)).min() < _MIN_OF_A_CLASS:
         return [scoring], []
     stop = EarlyStoppingAUC(patience(_CHECKS_OUT_OF_BAG), tol, "oob_roc_auc", window=_WINDOW)
     return [scoring], [("early_stopping", stop)]

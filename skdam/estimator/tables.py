@@ -11,7 +11,7 @@ import numpy as np
 
 from skdam.estimator.columns import Category, Column, UnreadableColumnError, offsets_of
 
-_MOST_NAMED = 20
+_MAX_NAMED = 20
 _CHUNK = 2**20  # elements
 
 
@@ -107,9 +107,9 @@ class TableSpec:
             except UnreadableColumnError as error:
                 problems.append(f"{column.name!r}: {error}.")
         if problems:
-            hidden = len(problems) - _MOST_NAMED
+            hidden = len(problems) - _MAX_NAMED
             more = [f"and {hidden} more."] if hidden > 0 else []
-            lines = "\n  ".join(problems[:_MOST_NAMED] + more)
+            lines = "\n  ".join(problems[:_MAX_NAMED] + more)
             raise ValueError(f"X has columns that cannot be read:\n  {lines}")
         return X
 
@@ -203,7 +203,7 @@ def chosen_columns(choice: Any, names: Sequence[Any] | None, n_features: int) ->
         if unknown:
             raise ValueError(
                 f"categorical_features names {unknown}, which X does not have; its columns are "
-                f"{list(names)[:_MOST_NAMED]}."
+                f"{list(names)[:_MAX_NAMED]}."
             )
         return sorted({known[name] for name in chosen.tolist()})
     raise ValueError(

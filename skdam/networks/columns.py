@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from skdam.networks.encoding import Standardiser, placeholder_of, quantiles, usual_range
+from skdam.networks.statistics import Standardiser, placeholder_of, quantiles, usual_range
 
-_LEAST_COUNT = 3
-_MOST_ONE_HOT = 16
+_MIN_COUNT = 3
+_MAX_ONE_HOT = 16
 _CLIP = 3.0
 # small: training starts from what is linear in the standardised columns
 _GAIN = 0.15
@@ -120,7 +120,7 @@ class ColumnNodes(nn.Module):
             rare = self.n_nodes[column] - 1
             node = torch.full_like(order, rare)
             node[order[:rare]] = torch.arange(min(rare, len(order)), device=order.device)
-            node[counts < _LEAST_COUNT] = rare
+            node[counts < _MIN_COUNT] = rare
             self.node_of_code[start:end] = node
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -369,7 +369,7 @@ class StandardColumns(nn.Module):
     def __init__(self, n_categories: Sequence[int]) -> None:
         super().__init__()
         self._numbers = [j for j, size in enumerate(n_categories) if not size]
-        sizes = {j: min(size, _MOST_ONE_HOT) for j, size in enumerate(n_categories) if size}
+        sizes = {j: min(size, _MAX_ONE_HOT) for j, size in enumerate(n_categories) if size}
         self._column_of_code = [j for j, size in sizes.items() for _ in range(size)]
         self._sizes = sizes
         self.n_out = 2 * len(self._numbers) + len(self._column_of_code)

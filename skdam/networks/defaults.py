@@ -7,7 +7,7 @@ from torch import nn
 from skdam.networks.resnet import ResNet20
 from skdam.networks.tabular import TabularMLP
 
-_LEAST_PIXELS = 8
+_MIN_PIXELS = 8
 
 
 def default_module(example_shape: tuple[int, ...]) -> type[nn.Module]:
@@ -30,7 +30,7 @@ def default_module(example_shape: tuple[int, ...]) -> type[nn.Module]:
     """
     if len(example_shape) == 1:
         return TabularMLP
-    if len(example_shape) == 3 and min(example_shape[1:]) >= _LEAST_PIXELS:
+    if len(example_shape) == 3 and min(example_shape[1:]) >= _MIN_PIXELS:
         return ResNet20
     hint = {
         2: "For grey images add the axis of channels: X[:, None].",
@@ -39,7 +39,7 @@ def default_module(example_shape: tuple[int, ...]) -> type[nn.Module]:
     dimensions = ", ".join(map(str, example_shape))
     raise ValueError(
         "the default networks take X of shape (n, n_features) or (n, channels, height, width) "
-        f"with images of at least {_LEAST_PIXELS} x {_LEAST_PIXELS} pixels, got (n, {dimensions}). "
+        f"with images of at least {_MIN_PIXELS} x {_MIN_PIXELS} pixels, got (n, {dimensions}). "
         f"{hint.get(len(example_shape), '')} For other shapes pass module=..., an nn.Module that "
         "takes them."
     )

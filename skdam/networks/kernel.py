@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from skdam._generators import generator_in_use
+from skdam.networks.statistics import auc_of_each, deviation_of
 
 _DECAY = 0.25
 _N_DECAYS = 5
@@ -237,74 +235,3 @@ def _factor(system: Tensor) -> Tensor:
         system.diagonal().add_(added)
         lower, failed = torch.linalg.cholesky_ex(system)
     return lower
-
-
-def deviation_of(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the standard deviation of the last axis.
-
-    Parameters
-    ----------
-    values : Tensor of shape (..., n)
-    weights : Tensor of shape (n,) or None
-        Weights of the examples; None for equal ones.
-
-    Returns
-    -------
-    Tensor of shape (...,)
-    """
-    if weights is None:
-        return values.std(-1, correction=0)
-    shares = (weights.double() / weights.double().sum()).to(values.dtype)
-    mean = (values @ shares).unsqueeze(-1)
-    return ((values - mean).square() @ shares).sqrt()
-
-
-def auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the ROC AUC of each row of scores, weighted if there are weights."""
-    shares = None if weights is None else weights.cpu().numpy()
-    labels = y.cpu().numpy()
-    values = [roc_auc_score(labels, row, sample_weight=shares) for row in scores.cpu().numpy()]
-    return torch.from_numpy(np.array(values)).to(scores)
-
-
-def draw_by_class(y: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
-    """Draw the indices of rows, half of them positives if possible.
-
-    If a class has fewer than half of ``count`` rows, all of them are drawn and the other
-    class fills up the rest.
-
-    Parameters
-    ----------
-    y : Tensor of shape (n,)
-        Targets, 0 or 1.
-    count : int
-        Rows to draw; with fewer examples all are taken.
-    weights : Tensor of shape (n,) or None, default=None
-        Positive. An example of larger weight is drawn sooner; None for equal weights.
-
-    Returns
-    -------
-    Tensor of shape (min(n, count),), int64
-        Sorted.
-    """
-    if len(y) <= count:
-        return torch.arange(len(y), device=y.device)
-    classes = [torch.nonzero(y == label).squeeze(1) for label in (1, 0)]
-    n_positive = min(len(classes[0]), max(count // 2, count - len(classes[1])))
-    drawn = torch.cat(
-        [
-            members[_draw(n, len(members), None if weights is None else weights[members])]
-            for members, n in zip(classes, (n_positive, count - n_positive), strict=True)
-        ]
-    )
-    # the order must not tell the class
-    return drawn.sort().values
-
-
-def _draw(count: int, n: int, weights: Tensor | None) -> Tensor:
-    """Draw ``count`` of n numbers without replacement."""
-    if weights is None:
-        return torch.randperm(n, generator=generator_in_use())[:count]
-    # the first arrivals of n clocks, which tick at rates proportional to the weights
-    arrivals = torch.empty(n).exponential_(generator=generator_in_use()) / weights.cpu()
-    return arrivals.argsort()[:count]

@@ -18,37 +18,39 @@ class MemberLinear(nn.Module):
     ----------
     n_members : int
         Members, each with separate weights.
-    n_in, n_out : int
+    in_features, out_features : int
         Inputs and outputs of each member.
     """
 
-    def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
+    def __init__(self, n_members: int, in_features: int, out_features: int) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.empty(n_members, n_in, n_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(n_members, 1, n_out).uniform_(-bound, bound))
+        bound = 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter(
+            torch.empty(n_members, in_features, out_features).uniform_(-bound, bound)
+        )
+        self.bias = nn.Parameter(torch.empty(n_members, 1, out_features).uniform_(-bound, bound))
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the outputs of each member.
 
         Parameters
         ----------
-        X : Tensor of shape (n_members, n, n_in)
+        X : Tensor of shape (n_members, n, in_features)
 
         Returns
         -------
-        Tensor of shape (n_members, n, n_out)
+        Tensor of shape (n_members, n, out_features)
         """
         return torch.baddbmm(self.bias, X, self.weight)
 
     def of_member(self, X: Tensor, member: int) -> Tensor:
-        """Return the outputs of one member, of shape (n, n_out)."""
+        """Return the outputs of one member, of shape (n, out_features)."""
         return torch.addmm(self.bias[member], X, self.weight[member])
 
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
-        n_members, n_in, n_out = self.weight.shape
-        return f"n_members={n_members}, n_in={n_in}, n_out={n_out}"
+        n_members, in_features, out_features = self.weight.shape
+        return f"n_members={n_members}, in_features={in_features}, out_features={out_features}"
 
 
 def mean_probability_logit(logits: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from skdam._numbers import check_ints
 from skdam.networks.augmentation import AUGMENTATIONS, RandomCropFlip
-from skdam.networks.encoding import Standardiser
+from skdam.networks.statistics import Standardiser
 
 
 class ResNet20(nn.Module):

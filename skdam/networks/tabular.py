@@ -13,8 +13,9 @@ from skdam._numbers import as_number, check_ints, in_order
 from skdam._targets import folds_of, rows_of, weights_of
 from skdam.networks.columns import ColumnLayer, StandardColumns
 from skdam.networks.dropout import Dropout
-from skdam.networks.kernel import KernelMachine, auc_of_each, deviation_of, draw_by_class
+from skdam.networks.kernel import KernelMachine
 from skdam.networks.members import MemberLinear
+from skdam.networks.statistics import auc_of_each, deviation_of, draw_by_class
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -26,12 +27,12 @@ ENCODINGS = ("piecewise-linear",)
 
 _STATISTICS_ROWS = 100_000
 _KERNEL_ROWS = 20_000
-_MOST_CATEGORIES = 400
-_MOST_ROWS = 2**15
+_MAX_CATEGORIES = 400
+_MAX_ROWS = 2**15
 _CHUNK = 4096
 _SHARES = np.linspace(0, 1, 5)
 _TEMPERATURE = 0.003
-_LEAST_SHARE = 0.05
+_MIN_SHARE = 0.05
 
 
 class TabularMLP(nn.Module):
@@ -77,8 +78,8 @@ class TabularMLP(nn.Module):
         that. At most 400 of a column have a vector of their own, and fewer if there are more than
         81 columns. None means that all columns are numbers.
     n_values : sequence of int or None, default=None
-        For each column of numbers in which each distinct value gets a vector of its own, although
-        there are more than ``n_bins + 1``, the number of distinct values; 0 for other columns.
+        For a column of numbers with more than ``n_bins + 1`` distinct values that shall have a
+        vector for each: how many distinct values it has. 0 for every other column.
 
     Raises
     ------
@@ -159,7 +160,7 @@ class TabularMLP(nn.Module):
         self.encoded = None
         if encoding is not None:
             # the table of the encoding is computed for each batch
-            most = max(min(_MOST_CATEGORIES, _MOST_ROWS // n_features), 1)
+            most = max(min(_MAX_CATEGORIES, _MAX_ROWS // n_features), 1)
             n_nodes = [
                 min(category, most) + 1 if category else max(value, n_bins + 1)
                 for category, value in zip(categories, values, strict=True)
@@ -378,7 +379,7 @@ class TabularMLP(nn.Module):
         votes = np.exp((auc - auc.max()) / _TEMPERATURE)
         share = float(votes @ _SHARES / votes.sum())
         # a part of no weight is not worth the time that it takes in predictions
-        share = 0.0 if share < _LEAST_SHARE else share
+        share = 0.0 if share < _MIN_SHARE else share
         self.shares.copy_(torch.tensor([(1 - share) / units[0], share / units[1]]))
 
 

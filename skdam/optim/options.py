@@ -74,5 +74,3 @@ def normalise_group(group: Options) -> None:
     group["betas"] = tuple(betas)
     if not 0 < group["beta2"] <= 1:
         raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")
-    # where torch's schedulers look for the rate that they started from
-    group.setdefault("initial_lr", group["lr"])

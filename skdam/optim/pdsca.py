@@ -322,6 +322,7 @@ class PDSCA(torch.optim.Optimizer):
         """
         lr_decay = float(lr_decay)
         for group in self.param_groups:
+            group["stage_decay"] = group.get("stage_decay", 1.0) * lr_decay
             group["lr"] *= lr_decay
             if group["inner_lr"] is not None:
                 group["inner_lr"] *= lr_decay
@@ -332,7 +333,7 @@ class PDSCA(torch.optim.Optimizer):
                     state["stage_steps"] = 0
 
     def start_auc_stage(self) -> None:
-        """End the pretraining: all averages start anew, the rates return to their first values.
+        """End the pretraining: averages start anew, the decay by :meth:`restart_stage` is undone.
 
         Training continues from the weights that were trained. They also predict, until there is an
         average of new ones.
@@ -344,9 +345,10 @@ class PDSCA(torch.optim.Optimizer):
         self._steps = 0
         self.state.clear()
         for group in self.param_groups:
+            decay = group.pop("stage_decay", 1.0)
+            group["lr"] /= decay
             if group["inner_lr"] is not None:
-                group["inner_lr"] *= group["initial_lr"] / group["lr"]
-            group["lr"] = group["initial_lr"]
+                group["inner_lr"] /= decay
 
     @torch.no_grad()
     def eval(self) -> None:

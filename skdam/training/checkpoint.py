@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import tempfile
@@ -12,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from skorch.callbacks import (
     BatchScoring,
@@ -27,21 +27,25 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
 )
 from skorch.callbacks import Checkpoint as SkorchCheckpoint
-from skorch.history import History
 from torch import Tensor
 
 from skdam._generators import get_rng_state, set_rng_state
 from skdam.callbacks import PrintLog as OurPrintLog
 from skdam.callbacks import ProgressBar as OurProgressBar
 from skdam.callbacks import StageSchedule, stages
-from skdam.training.state import load_training_state, training_state
+from skdam.training.state import (
+    as_it_was,
+    as_plain,
+    history_of,
+    load_training_state,
+    rows_of,
+    training_state,
+)
 
 SECONDS = 60.0
 """Time between two files within an epoch, at least."""
 
 _FORMAT = "checkpoint of skdam, 1"
-_ARRAY = "an array of NumPy"
-_PLAIN = (Tensor, str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
 # what they know is for display, or in the history
 _WITHOUT_STATE = {
     BatchScoring,
@@ -107,7 +111,7 @@ class Checkpoint:
         """
         saved = self._saved
         assert saved is not None
-        net.history_ = History([{**row, "batches": []} for row in saved["history"]])
+        net.history_ = history_of(saved["history"])
         try:
             load_training_state(net, saved["training"])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -163,7 +167,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, and what is left of files that were not complete."""
         self.path.unlink(missing_ok=True)
-        for part in self.path.parent.glob(_part_of(self.path, "*")):
+        for part in self.path.parent.glob(f"{glob.escape(_part_of(self.path))}*"):
             with suppress(FileNotFoundError):
                 # a later one is being written by another process
                 if part.stat().st_mtime < self._opened:
@@ -174,10 +178,7 @@ class Checkpoint:
             "format": _FORMAT,
             "identity": self.identity,
             "max_epochs": net.max_epochs,
-            "history": [
-                {name: value for name, value in row.items() if name != "batches"}
-                for row in net.history[:-1]
-            ],
+            "history": rows_of(net.history[:-1]),
             "losses": log.rows(),
             "training": training_state(net),
             "sampler": net.sampler_.state_dict(),
@@ -187,7 +188,7 @@ class Checkpoint:
             },
             "generators": get_rng_state(net.device),
         }
-        write(self.path, _as_plain(content))
+        write(self.path, as_plain(content))
         self._written = time.monotonic()
 
     def _check_length(self, net: Any, before: int, n_done: int) -> None:
@@ -248,7 +249,7 @@ def read(path: Path) -> dict[str, Any] | None:
             f"the checkpoint {path} is damaged, or another kind of file. Delete it, or name "
             "another file."
         ) from reason
-    return _as_it_was(content)
+    return as_it_was(content)
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -263,7 +264,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     torch.save(content, block)
     part: str | None = None
     try:
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=_part_of(path, ""))
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=_part_of(path))
         with os.fdopen(handle, "wb") as file:
             file.write(block.getbuffer())
             file.flush()
@@ -283,9 +284,9 @@ def write(path: Path, content: dict[str, Any]) -> None:
         raise
 
 
-def _part_of(path: Path, name: str) -> str:
-    """Return the name of a file that is not complete."""
-    return f".{path.name}.part-{name}"
+def _part_of(path: Path) -> str:
+    """Return how the names of files begin that are not complete."""
+    return f".{path.name}.part-"
 
 
 def _with_state(net: Any) -> dict[str, Any]:
@@ -304,32 +305,3 @@ def _has_state(part: Any) -> bool:
 def _loses_state(callback: Callback) -> bool:
     can_save = _has_state(callback) or isinstance(callback, LRScheduler)
     return not can_save and type(callback) not in _WITHOUT_STATE and bool(vars(callback))
-
-
-def _as_plain(value: Any, name: str = "state") -> Any:
-    """Return a state as types that torch's restricted unpickler reads."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return {_ARRAY: torch.from_numpy(value)}
-    if isinstance(value, dict):
-        return {key: _as_plain(item, f"{name}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return type(value)(_as_plain(item, f"{name}[...]") for item in value)
-    if not isinstance(value, _PLAIN):
-        raise TypeError(
-            f"a checkpoint cannot hold {name}, which is a {type(value).__name__}. It holds "
-            "numbers, strings, tensors, arrays of numbers, and dicts and lists of them."
-        )
-    return value
-
-
-def _as_it_was(value: Any) -> Any:
-    """Return a state with its arrays, which are tensors in the file."""
-    if isinstance(value, dict):
-        if _ARRAY in value:
-            return value[_ARRAY].numpy()
-        return {key: _as_it_was(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return type(value)(_as_it_was(item) for item in value)
-    return value

@@ -17,13 +17,13 @@ from skdam.optim.pdsca import PDSCA
 from skdam.training.observers import own_methods
 
 # methods of a net whose changes a compiled function does not see
-_METHODS = ("infer", "get_loss", "forward_in_training", "loss_in_training")
+_METHODS = ("infer", "get_loss", "forward_in_training")
 
 _HOOKS = "parameters have hooks, which a compiled step does not call"
 
 
 def why_not(net: Any) -> str | None:
-    """Return the reason for which the gradients of a net cannot be compiled, if there is one.
+    """Return why the gradients of a net cannot be compiled, or None if they can.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Compiled:
 
     What makes a small network slow is the calls, not the arithmetic: compiled, there is one
     call for both passes. Where that does not work, a warning says so, once, and the gradients
-    are computed otherwise from then on.
+    are computed by autograd from then on.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Compiled:
         Knows which parameters are trained.
     context : callable
         Returns the context manager of a forward pass.
-    otherwise : callable
+    fallback : callable
         Computes the gradients of batches that cannot be compiled, as
         :class:`~skdam.training.gradients.Autograd` does.
     options : mapping
@@ -79,11 +79,11 @@ class Compiled:
         criterion: nn.Module,
         optimizer: PDSCA,
         context: Callable[[], Any],
-        otherwise: Callable[..., tuple[Tensor, Any]],
+        fallback: Callable[..., tuple[Tensor, Any]],
         options: Mapping[str, Any],
     ) -> None:
         self.reason: str | None = None
-        self._otherwise = otherwise
+        self._fallback = fallback
         self._optimizer = optimizer
 
         def function(phase: str) -> _CompiledFunction:
@@ -122,7 +122,7 @@ class Compiled:
     def __call__(self, X: Any, y: Any, phase: Phase, **fit_params: Any) -> tuple[Tensor, Any]:
         """Return the loss of the phase, detached, and the output of the module."""
         if self.reason is not None:
-            return self._otherwise(X, y, phase, **fit_params)
+            return self._fallback(X, y, phase, **fit_params)
         parameters = self._optimizer.trained_parameters
         reason = None
         if fit_params:
@@ -146,7 +146,7 @@ class Compiled:
             except Exception as error:
                 reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
         if reason is not None:
-            result = self._otherwise(X, y, phase, **fit_params)
+            result = self._fallback(X, y, phase, **fit_params)
             self.stop(reason)
             return result
         for parameter, gradient in zip(parameters, gradients, strict=True):

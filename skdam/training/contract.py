@@ -32,7 +32,7 @@ def check_module(module: nn.Module, infer: Callable[[Tensor], Any], X: Tensor) -
     name = type(module).__name__
     try:
         output = infer(X)
-    except (RuntimeError, TypeError) as error:
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"module {name} does not take a batch of shape {tuple(X.shape)} and dtype "
             f"{scaled(X).dtype}: {error}"

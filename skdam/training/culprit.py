@@ -13,9 +13,9 @@ from skdam.data.memory import unwrapped
 
 
 def not_finite(net: Any, dataset: Any, row: int | None = None) -> str | None:
-    """Return what the first example that is not finite holds, and its number.
+    """Describe the first example that has NaN or an infinite value, with its number.
 
-    NaN is no reason if the module takes gaps.
+    NaN does not count if the module takes gaps.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from skdam.training.culprit import not_finite
 from skdam.training.observers import only_ours_sees_targets
 from skdam.training.scoring import vote
 
-_MOST_LOSSES = 256
+_MAX_LOSSES = 256
 
 
 class DivergenceError(FloatingPointError, ValueError):
@@ -203,7 +203,7 @@ class LossLog:
         self._steps.append((tuple(losses), batch_size))
         self._recent.extend(losses.values())
         # small tensors that stay, between large ones that go, would leave gaps in memory
-        if len(self._recent) >= _MOST_LOSSES:
+        if len(self._recent) >= _MAX_LOSSES:
             self._join()
 
     def rows(self) -> list[dict[str, float]]:

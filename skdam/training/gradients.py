@@ -1,4 +1,4 @@
-"""The one door to gradients: how those of a batch are computed, and who chooses."""
+"""How the gradients of a batch are computed: by autograd or by a compiled function."""
 
 from __future__ import annotations
 
@@ -70,7 +70,12 @@ def choose(net: Any, current: Gradients | None) -> Gradients:
     current : Gradients or None
         What computed them so far; functions that are compiled are kept.
     """
-    autograd = Autograd(net.forward_in_training, net.loss_in_training)
+
+    def loss(output: Any, y: Any, X: Any, phase: Phase) -> Tensor:
+        # the net takes the phase from the optimizer
+        return net.get_loss(output, y, X=X, training=True)
+
+    autograd = Autograd(net.forward_in_training, loss)
     if not net.compile:
         return autograd
     # here, as the compiler takes a second to import

@@ -14,6 +14,7 @@ import torch
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
+from skorch.dataset import get_len
 from skorch.exceptions import SkorchTrainingImpossibleError
 from skorch.hf import AccelerateMixin
 from skorch.utils import to_numpy, to_tensor
@@ -28,7 +29,7 @@ from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import LabelledDataset, labelled, labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
 from skdam.data.sampling import StratifiedBatchSampler
-from skdam.losses.compositional import CompositionalAUCLoss, Phase
+from skdam.losses.compositional import CompositionalAUCLoss
 from skdam.optim.pdsca import PDSCA
 from skdam.training import state
 from skdam.training.checkpoint import Checkpoint
@@ -37,12 +38,12 @@ from skdam.training.epoch import ValidationScores, needs_no_loader, train_epoch
 from skdam.training.gradients import choose
 from skdam.training.observers import is_observed
 from skdam.training.scoring import (
-    decision_of,
     embedding_of,
     evaluate,
     n_members_of,
     padded,
     probabilities,
+    vote,
 )
 from skdam.training.step import Step
 
@@ -378,8 +379,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             return step
 
         def inner_loss(batch: Any, **fit_params: Any) -> Tensor:
-            with self.autocast():
-                logits = self.infer(batch[0], **fit_params)
+            logits = self.forward_in_training(batch[0], **fit_params)
             return self.criterion_(logits, self._on_device(batch[1]), phase="inner")
 
         return Step(self.module_, self.optimizer_, gradients, inner_loss, self.device)
@@ -389,10 +389,6 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         with self.autocast():
             output = self.infer(X, **fit_params)
         return output if self.precision == "float32" else output.float()
-
-    def loss_in_training(self, y_pred: Any, y_true: Any, X: Any, phase: Phase) -> Tensor:
-        """Return the loss of the phase, which is that of the optimizer, by :meth:`get_loss`."""
-        return self.get_loss(y_pred, y_true, X=X, training=True)
 
     def get_loss(
         self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
@@ -423,13 +419,16 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         X, y = batch
         if training:
             return super().evaluation_step(batch, training=True)
-        return super().evaluation_step((padded(X), y))[: len(X)]
+        return super().evaluation_step((padded(X), y))[: get_len(X)]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
         self.check_is_fitted()
-        decide = decision_of(self.module_, self.module_)
-        logits = self._evaluate(X, lambda batch: decide(scaled(self._on_device(batch))))
+        decide = getattr(self.module_, "decision_function", None)
+        if inspect.ismethod(decide):
+            logits = self._evaluate(X, lambda batch: decide(scaled(self._on_device(batch))))
+        else:
+            logits = self._evaluate(X, lambda batch: vote(self.module_, self.infer(batch)))
         return logits.double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -494,9 +493,9 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def continue_from(self, other: CompositionalAUCNet, restart: bool = False) -> None:
         """Take over weights and history of another net, which is left as it is.
 
-        The optimizer's state is taken over too, at this net's own learning rates,
-        unless ``restart`` asks for a schedule of stages from its start or the
-        strategy is another one.
+        The optimizer's state is taken over too, with this net's own learning rates. If
+        ``restart`` is set, or if the strategy, the variant, ``inner_steps`` or the kind of loss
+        differs, the schedule of stages starts anew instead.
         """
         state.continue_from(self, other, restart=restart)
 

@@ -1,4 +1,4 @@
-"""Who comes between the training and a batch: callbacks, and methods that replace ours."""
+"""Whether callbacks, or methods of a subclass, see the batches of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from skdam.losses.compositional import CompositionalAUCLoss
 
 _OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _STEPS = ("train_step", "train_step_single")
-_LOSSES = ("get_loss", "loss_in_training")
 
 
 def own_methods(net: Any, names: Iterable[str]) -> list[str]:
@@ -36,7 +35,7 @@ def only_ours_sees_targets(net: Any) -> bool:
     """
     criterion = net.criterion_
     return (
-        not own_methods(net, _LOSSES)
+        not own_methods(net, ("get_loss",))
         and type(criterion) is CompositionalAUCLoss
         and isinstance(criterion.inner_loss, str)
         and not (criterion._forward_hooks or criterion._forward_pre_hooks)
@@ -51,4 +50,7 @@ def _observes_batches(listener: Any, base: type) -> bool:
         return False
     if type(listener) is BatchScoring and not listener.on_train:
         return False
-    return any(getattr(type(listener), name) is not getattr(base, name) for name in _OF_BATCHES)
+    return any(
+        getattr(getattr(listener, name), "__func__", None) is not getattr(base, name)
+        for name in _OF_BATCHES
+    )

@@ -11,10 +11,12 @@ from sklearn.metrics import roc_auc_score
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from skdam._generators import own_generator
 from skdam._targets import folds_of, rows_of, weights_of
 from skdam.callbacks import BATCHES_A_CHECK
 from skdam.data.examples import labels_of
 from skdam.data.memory import unwrapped
+from skdam.networks.statistics import draw_by_class
 
 _ROWS = 20_000
 _CHUNK = 2**17
@@ -24,9 +26,9 @@ _GROWTH = 0.1
 class OutOfBagScoring(Callback):
     """Record the ROC AUC of the out-of-bag logits as ``oob_roc_auc`` in the history.
 
-    Of the first epoch that ends 25 batches after the last score, and a tenth of the batches before
-    that, and of the last epoch; NaN in others. Of large data, a sample of at most 20,000 rows is
-    scored, half of them positives if there are enough.
+    An epoch is scored at its end, once both 25 batches and a tenth of the batches before the last
+    score have passed since then, and so is the last epoch; others have NaN. Of more than 20,000
+    rows a sample of 20,000 is scored, half of them positives if there are enough.
     """
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -74,7 +76,7 @@ class OutOfBagScoring(Callback):
 
 
 def join(net: Any, dataset: Any) -> np.ndarray:
-    """Let a network learn how its parts vote, and return its joint scores out of bag.
+    """Let a network learn how its parts vote, and return its joint out-of-bag scores.
 
     Parameters
     ----------
@@ -136,17 +138,11 @@ def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:
     labels = labels_of(dataset)
     if len(labels) <= _ROWS:
         return rows_in_memory(dataset)
-    return rows_in_memory(dataset, _drawn_by_class(labels, np.random.default_rng(seed)))
+    with own_generator(np.random.SeedSequence(seed).generate_state(1)[0].item()):
+        return rows_in_memory(dataset, draw_by_class(torch.as_tensor(labels), _ROWS))
 
 
 def _folds(y: Tensor) -> Tensor:
     folds = folds_of(y)
     assert folds is not None
     return folds
-
-
-def _drawn_by_class(labels: np.ndarray, rng: np.random.Generator) -> Tensor:
-    classes = [rng.permutation(np.flatnonzero(labels == label)) for label in (1, 0)]
-    n_positive = min(len(classes[0]), max(_ROWS // 2, _ROWS - len(classes[1])))
-    parts = [classes[0][:n_positive], classes[1][: _ROWS - n_positive]]
-    return torch.from_numpy(np.sort(np.concatenate(parts)))

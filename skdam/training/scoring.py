@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import expit
+from skorch.dataset import get_len
 from torch import Tensor, nn
 
 from skdam.networks.members import mean_probability_logit
 
-_LEAST_ROWS = 16
+_MIN_ROWS = 16
 _BLOCK = 4
 
 
@@ -51,7 +52,7 @@ def decision_of(module: nn.Module, infer: Callable[[Any], Tensor]) -> Callable[[
 
 
 def padded(X: Any) -> Any:
-    """Return X with its first row repeated, to a multiple of 4 rows, 16 at least.
+    """Return a tensor with its first row repeated, to a multiple of 4 rows, 16 at least.
 
     Matrix products round differently for a handful of rows, and in what is left of blocks of 4.
     Padded, the score of an example does not depend on the batch that it came in: on x86 CPUs, for
@@ -59,8 +60,10 @@ def padded(X: Any) -> Any:
     For smaller layers products take yet other paths, which depend on the number of rows, and the
     last bits may differ, as they may on a GPU.
     """
+    if not isinstance(X, Tensor):
+        return X
     n = len(X)
-    missing = max(_LEAST_ROWS - n, -n % _BLOCK)
+    missing = max(_MIN_ROWS - n, -n % _BLOCK)
     if not missing:
         return X
     return torch.cat([X, X[:1].expand(missing, *X.shape[1:])])
@@ -88,7 +91,7 @@ def evaluate(
     outputs: Tensor | None = None
     start = 0
     for batch, _ in batches:
-        end = start + len(batch)
+        end = start + get_len(batch)
         output = function(padded(batch))
         if outputs is None:
             # at once: parts, joined at the end, would leave gaps in memory

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from skorch.history import History
-from torch import nn
-from torch.nn.parameter import is_lazy
+from torch import Tensor
+
+_ARRAY = "an array of NumPy"
+_PLAIN = (Tensor, str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
 
 
 def training_state(net: Any) -> dict[str, Any]:
@@ -41,8 +44,9 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     net, other : CompositionalAUCNet
         Both initialized.
     restart : bool
-        Whether the schedule of stages starts anew, without the optimizer's state. It does as
-        well where the strategy, the variant or what the loss learns is another one.
+        Whether the schedule of stages starts anew and the optimizer's state is dropped. This also
+        happens if the strategy, the variant, ``inner_steps`` or the state of the loss differs
+        between the nets.
 
     Raises
     ------
@@ -52,13 +56,12 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
         If the other net is trimmed for prediction.
     """
     other.check_training_readiness()
-    _check_same_module(net.module_, other.module_)
-    net.history_ = History(map(without_batches, other.history))
+    net.history_ = history_of(other.history)
     state = training_state(other)
     try:
         net.module_.load_state_dict(state["module"])
     except RuntimeError as error:
-        # buffers may differ where parameters do not
+        # other names or shapes of parameters or buffers
         raise ValueError(
             f"training cannot go on, the network is another one than in the last fit: {error}"
         ) from None
@@ -72,13 +75,18 @@ def continue_from(net: Any, other: Any, *, restart: bool) -> None:
     load_training_state(net, state)
 
 
-def without_batches(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of an epoch that has ended, without those of its batches.
+def rows_of(history: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of epochs without those of their batches, which are not saved."""
+    return [{k: v for k, v in row.items() if k != "batches"} for row in history]
+
+
+def history_of(rows: Iterable[dict[str, Any]]) -> History:
+    """Return a history of epochs that have ended, without their batches.
 
     A training that goes on does not need them; a copy of all of them for each call of
     ``partial_fit`` would take longer and longer.
     """
-    return {**row, "batches": []} if row["batches"] else row
+    return History([{**row, "batches": []} for row in rows])
 
 
 def _schedule_of(net: Any) -> tuple[Any, ...]:
@@ -90,44 +98,45 @@ def _keys_of_loss(net: Any) -> list[str]:
     return list(net.criterion_.state_dict())
 
 
-def _check_same_module(module: nn.Module, other: nn.Module) -> None:
-    # a lazy parameter takes the shape of what is loaded into it
-    lazy = {name for name, tensor in module.named_parameters() if is_lazy(tensor)}
-    shapes, others = (
-        {
-            name: tuple(tensor.shape)
-            for name, tensor in network.named_parameters()
-            if name not in lazy
-        }
-        for network in (module, other)
-    )
-    if shapes != others:
-        raise ValueError(
-            "training cannot go on, the network is another one than in the last fit: its "
-            f"parameters were {others} and are {shapes}."
-        )
-
-
 def pack(net: Any) -> dict[str, Any]:
     """Reduce the history and the state of an initialized net to rows and one block of bytes."""
-    rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
     block = io.BytesIO()
-    torch.save(_to_builtin(training_state(net)), block)
-    return {"history": rows, "training_state": block.getvalue()}
+    torch.save(as_plain(training_state(net)), block)
+    return {"history": rows_of(net.history), "training_state": block.getvalue()}
 
 
 def unpack(net: Any, packed: dict[str, Any]) -> None:
     """Give an initialized net what :func:`pack` made, by torch's restricted unpickler."""
-    for row in packed["history"]:
-        net.history.append({**row, "batches": []})
+    net.history_ = history_of(packed["history"])
     block = io.BytesIO(packed["training_state"])
-    load_training_state(net, torch.load(block, map_location=net.device, weights_only=True))
+    state = torch.load(block, map_location=net.device, weights_only=True)
+    load_training_state(net, as_it_was(state))
 
 
-def _to_builtin(state: Any) -> Any:
-    """Turn NumPy's numbers, which callbacks may set, into Python's."""
-    if isinstance(state, dict):
-        return {key: _to_builtin(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(_to_builtin(value) for value in state)
-    return state.item() if isinstance(state, np.generic) else state
+def as_plain(value: Any, name: str = "state") -> Any:
+    """Return a state as types that torch's restricted unpickler reads."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return {_ARRAY: torch.from_numpy(value)}
+    if isinstance(value, dict):
+        return {key: as_plain(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)(as_plain(item, f"{name}[...]") for item in value)
+    if not isinstance(value, _PLAIN):
+        raise TypeError(
+            f"a saved training cannot hold {name}, which is a {type(value).__name__}. It holds "
+            "numbers, strings, tensors, arrays of numbers, and dicts and lists of them."
+        )
+    return value
+
+
+def as_it_was(value: Any) -> Any:
+    """Return a state with its arrays, which are tensors in the file."""
+    if isinstance(value, dict):
+        if _ARRAY in value:
+            return value[_ARRAY].numpy()
+        return {key: as_it_was(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)(as_it_was(item) for item in value)
+    return value

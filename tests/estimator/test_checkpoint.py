@@ -559,7 +559,9 @@ def test_an_interrupt_in_a_write_reaches_the_caller_and_leaves_the_last_file(
     assert path.read_bytes() == content
 
 
-def test_leftovers_of_killed_writes_are_removed(data, path):
+@pytest.mark.parametrize("name", ["fit.ckpt", "run[1].ckpt"])
+def test_leftovers_of_killed_writes_are_removed(data, path, name):
+    path = path.with_name(name)
     left = path.with_name(f".{path.name}.part-abc")
     left.write_bytes(b"abc")
     os.utime(left, (0, 0))

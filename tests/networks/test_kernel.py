@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import laplacian_kernel
 
-from skdam.networks.kernel import KernelMachine, draw_by_class
+from skdam.networks.kernel import KernelMachine
+from skdam.networks.statistics import draw_by_class
 
 DECAYS = (0.25, 0.5, 1, 2, 4)
 PENALTIES = (0.03, 0.1, 0.3, 1, 3, 10, 30)
@@ -244,41 +245,3 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(data):
     Z, _, _ = data
     machine = fitted(*data)
     assert torch.equal(machine(Z[20:50]), machine(Z)[20:50])
-
-
-@pytest.mark.parametrize(
-    ("n_positive", "n_negative", "count", "expected"),
-    [(5, 95, 20, 5), (50, 50, 20, 10), (90, 10, 40, 30), (3, 4, 20, 3), (50, 50, 21, 10)],
-)
-def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
-    n_positive, n_negative, count, expected, seeded
-):
-    y = torch.cat([torch.ones(n_positive), torch.zeros(n_negative)])
-    rows = draw_by_class(y, count)
-    assert len(rows.unique()) == len(rows) == min(count, len(y))
-    assert y[rows].sum() == expected
-
-
-@pytest.mark.parametrize("weights", [None, torch.arange(1.0, 201)])
-def test_the_order_of_drawn_rows_does_not_tell_the_class(weights, seeded):
-    rows = draw_by_class((torch.arange(200) % 3 == 0).float(), 50, weights)
-    assert torch.equal(rows, rows.sort().values)
-
-
-def test_torchs_generator_determines_the_drawn_rows():
-    y = (torch.arange(200) % 3 == 0).float()
-    with torch.random.fork_rng(devices=[]):
-        drawn = []
-        for seed in (0, 0, 1):
-            torch.manual_seed(seed)
-            drawn.append(draw_by_class(y, 50).tolist())
-    assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_examples_of_larger_weight_are_drawn_sooner(seeded):
-    y = (torch.arange(1000) % 2).float()
-    weights = torch.where(torch.arange(1000) < 500, 4.0, 1.0)
-    drawn = torch.cat([draw_by_class(y, 20, weights) for _ in range(50)])
-    share = (drawn < 500).double().mean()
-    assert share == pytest.approx(0.8, abs=0.05)
-    assert y[drawn].mean() == 0.5

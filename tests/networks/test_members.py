@@ -5,7 +5,7 @@ from skdam.networks.members import MemberLinear, mean_probability_logit
 
 
 def test_a_member_layer_is_a_linear_layer_for_each_member():
-    layer = MemberLinear(n_members=3, n_in=4, n_out=2)
+    layer = MemberLinear(n_members=3, in_features=4, out_features=2)
     X = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
     outputs = layer(X)
     for member in range(3):

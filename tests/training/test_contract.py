@@ -33,6 +33,23 @@ def test_output_of_the_module_is_checked_before_training(toy, kind, error, messa
     assert len(net.history) == 0
 
 
+class Network(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, X):
+        return self.layers(X).squeeze(3)
+
+
+@pytest.mark.parametrize("layers", [[nn.BatchNorm2d(4)], [nn.Linear(3, 1)], [nn.Linear(4, 1)]])
+def test_a_module_for_other_data_is_named(toy, layers):
+    """Layers of torch raise errors of several kinds, without the shape of the data."""
+    message = r"module Network does not take a batch of shape \(2, 4\) and dtype torch.float32: "
+    with pytest.raises(ValueError, match=message):
+        CompositionalAUCNet(Network(*layers), verbose=0).fit(*toy)
+
+
 def test_the_shape_of_the_vote_is_checked(toy):
     class Unfinished(Members):
         def vote(self, logits):

@@ -241,6 +241,77 @@ def test_overridden_methods_of_a_subclass_are_called(toy):
     assert np.isfinite(net.history[:, "train_loss"]).all()
 
 
+@pytest.mark.parametrize("by", ["instance", "class"])
+def test_hooks_of_batches_are_called_however_they_are_set(toy, by):
+    calls = []
+
+    class Listens(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            calls.append(training)
+
+    listener = Listens()
+    if by == "instance":
+        listener = Callback()
+        listener.on_batch_end = lambda net, training=False, **kwargs: calls.append(training)
+    fit(make_net(callbacks=[listener], max_epochs=1), toy)
+    assert calls == [True] * 4
+
+
+def test_the_inference_of_a_subclass_predicts_as_it_validates(toy):
+    class Reversed(CompositionalAUCNet):
+        def infer(self, x, **fit_params):
+            return -super().infer(x, **fit_params)
+
+    net = fit(make_net(Reversed, train_split=ValidSplit(2, stratified=True), max_epochs=20), toy)
+    _, valid = net.get_split_datasets(*toy)
+    X, y = (torch.stack([torch.as_tensor(row[i]) for row in valid]) for i in (0, 1))
+    assert net.score(X, y) == pytest.approx(net.history[-1, "valid_roc_auc"])
+    assert net.score(*toy) > 0.8
+
+
+def test_examples_may_be_dicts(toy):
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 1)
+
+        def forward(self, left, right):
+            return self.linear(torch.cat([left, right], 1))
+
+    X, y = toy
+    net = CompositionalAUCNet(
+        Summed, dataset=Rows, batch_size=64, max_epochs=2, random_state=0, verbose=0
+    )
+    net.fit({"left": X[:, :1], "right": X[:, 1:]}, y)
+    inputs = torch.as_tensor(X)
+    expected = net.module_.linear(inputs).squeeze(1).double().detach().numpy()
+    scores = net.decision_function({"left": X[:, :1], "right": X[:, 1:]})
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+
+
+class Rows(Dataset):
+    """Examples that are dicts, of one row of each of their parts."""
+
+    def __init__(self, X, y=None):
+        self.X = X
+        self.y = np.zeros(len(X["left"]), np.float32) if y is None else y
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, index):
+        return {name: part[index] for name, part in self.X.items()}, self.y[index]
+
+
+@pytest.mark.parametrize("with_schedule", [False, True])
+def test_the_second_stage_has_the_rate_that_was_set_last(toy, with_schedule):
+    callbacks = [LRScheduler("LambdaLR", lr_lambda=lambda epoch: 1.0)] if with_schedule else []
+    net = make_net(strategy="two-stage", milestones=(), callbacks=callbacks)
+    net.set_params(lr=0.01)
+    fit(net, toy)
+    np.testing.assert_allclose(net.history[:, "lr"], [0.01] * 4)
+
+
 def test_the_outer_loss_is_an_auc_margin_loss(toy):
     assert isinstance(make_net().criterion_.outer, AUCMarginLoss)
 

@@ -4,7 +4,7 @@ import torch
 from helpers import columns_of_many_scales
 from sklearn.preprocessing import StandardScaler
 
-from skdam.networks.encoding import Standardiser, placeholder_of, quantiles
+from skdam.networks.statistics import Standardiser, draw_by_class, placeholder_of, quantiles
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_deviation_that_underflows_counts_as_constant():
 
 def test_statistics_do_not_depend_on_the_chunks(monkeypatch, raw):
     whole = standardiser_of(raw)
-    monkeypatch.setattr("skdam.networks.encoding._CHUNK", 64)
+    monkeypatch.setattr("skdam.networks.statistics._CHUNK", 64)
     chunked = standardiser_of(raw)
     torch.testing.assert_close(chunked.mean, whole.mean)
     torch.testing.assert_close(chunked.scale, whole.scale)
@@ -113,3 +113,41 @@ def test_weights_count_as_repetitions_for_placeholders():
     for first, expected in ((0.9, None), (1.1, -999.0)):
         weights = torch.tensor([first, *[1.0] * 19])
         assert placeholder_of(values, weights) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "n_negative", "count", "expected"),
+    [(5, 95, 20, 5), (50, 50, 20, 10), (90, 10, 40, 30), (3, 4, 20, 3), (50, 50, 21, 10)],
+)
+def test_half_of_the_drawn_rows_are_positives_if_there_are_enough(
+    n_positive, n_negative, count, expected, seeded
+):
+    y = torch.cat([torch.ones(n_positive), torch.zeros(n_negative)])
+    rows = draw_by_class(y, count)
+    assert len(rows.unique()) == len(rows) == min(count, len(y))
+    assert y[rows].sum() == expected
+
+
+@pytest.mark.parametrize("weights", [None, torch.arange(1.0, 201)])
+def test_the_order_of_drawn_rows_does_not_tell_the_class(weights, seeded):
+    rows = draw_by_class((torch.arange(200) % 3 == 0).float(), 50, weights)
+    assert torch.equal(rows, rows.sort().values)
+
+
+def test_torchs_generator_determines_the_drawn_rows():
+    y = (torch.arange(200) % 3 == 0).float()
+    with torch.random.fork_rng(devices=[]):
+        drawn = []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            drawn.append(draw_by_class(y, 50).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_examples_of_larger_weight_are_drawn_sooner(seeded):
+    y = (torch.arange(1000) % 2).float()
+    weights = torch.where(torch.arange(1000) < 500, 4.0, 1.0)
+    drawn = torch.cat([draw_by_class(y, 20, weights) for _ in range(50)])
+    share = (drawn < 500).double().mean()
+    assert share == pytest.approx(0.8, abs=0.05)
+    assert y[drawn].mean() == 0.5

@@ -1,18 +1,22 @@
-"""Statistics of columns: means, deviations and quantiles."""
+"""Statistics of columns and scores, and samples of rows."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
+
+from skdam._generators import generator_in_use
 
 _CHUNK = 2**22  # elements
 # pairs of quantiles, and how many times their distance the usual values may be outside of them
 _MIDDLES = ((0.25, 0.75), (0.05, 0.95), (0.01, 0.99))
 _REACH = 10
 # of the rows, that hold the placeholder of a column
-_LEAST_SHARE = 0.05
+_MIN_SHARE = 0.05
 
 
 class Standardiser(nn.Module):
@@ -126,9 +130,81 @@ def placeholder_of(values: Tensor, weights: Tensor) -> float | None:
     """
     for extreme in (values.min(), values.max()):
         others = values != extreme
-        if not others.any() or weights[~others].sum() < _LEAST_SHARE * weights.sum():
+        if not others.any() or weights[~others].sum() < _MIN_SHARE * weights.sum():
             continue
         low, high = usual_range(values[others], weights[others])
         if not low <= extreme <= high:
             return float(extreme)
     return None
+
+
+def deviation_of(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the standard deviation of the last axis.
+
+    Parameters
+    ----------
+    values : Tensor of shape (..., n)
+    weights : Tensor of shape (n,) or None
+        Weights of the examples; None for equal ones.
+
+    Returns
+    -------
+    Tensor of shape (...,)
+    """
+    if weights is None:
+        return values.std(-1, correction=0)
+    shares = (weights.double() / weights.double().sum()).to(values.dtype)
+    mean = (values @ shares).unsqueeze(-1)
+    return ((values - mean).square() @ shares).sqrt()
+
+
+def auc_of_each(scores: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the ROC AUC of each row of scores, weighted if there are weights."""
+    shares = None if weights is None else weights.cpu().numpy()
+    labels = y.cpu().numpy()
+    values = [roc_auc_score(labels, row, sample_weight=shares) for row in scores.cpu().numpy()]
+    return torch.from_numpy(np.array(values)).to(scores)
+
+
+def draw_by_class(y: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
+    """Draw the indices of rows, half of them positives if possible.
+
+    If a class has fewer than half of ``count`` rows, all of them are drawn and the other
+    class fills up the rest.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n,)
+        Targets, 0 or 1.
+    count : int
+        Rows to draw; with fewer examples all are taken.
+    weights : Tensor of shape (n,) or None, default=None
+        Positive. Rows of a class are drawn without replacement, with probabilities proportional to
+        their weights; None for equal weights.
+
+    Returns
+    -------
+    Tensor of shape (min(n, count),), int64
+        Sorted.
+    """
+    if len(y) <= count:
+        return torch.arange(len(y), device=y.device)
+    classes = [torch.nonzero(y == label).squeeze(1) for label in (1, 0)]
+    n_positive = min(len(classes[0]), max(count // 2, count - len(classes[1])))
+    drawn = torch.cat(
+        [
+            members[_draw(n, len(members), None if weights is None else weights[members])]
+            for members, n in zip(classes, (n_positive, count - n_positive), strict=True)
+        ]
+    )
+    # the order must not tell the class
+    return drawn.sort().values
+
+
+def _draw(count: int, n: int, weights: Tensor | None) -> Tensor:
+    """Draw ``count`` of n numbers without replacement."""
+    if weights is None:
+        return torch.randperm(n, generator=generator_in_use())[:count]
+    # the first arrivals of n clocks, which tick at rates proportional to the weights
+    arrivals = torch.empty(n).exponential_(generator=generator_in_use()) / weights.cpu()
+    return arrivals.argsort()[:count]
