@@ -12,17 +12,17 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from sklearn.exceptions import InconsistentVersionWarning as OfScikitLearn
+from sklearn.exceptions import InconsistentVersionWarning as SklearnWarning
 
 from skdam._version import __version__
 
-# to be raised where files of before can no longer be read
+# raised when files of earlier versions can no longer be read
 FORMAT = 2
 
 _KEY = "_saved_by"
 
 
-class InconsistentVersionWarning(OfScikitLearn):
+class InconsistentVersionWarning(SklearnWarning):
     """A model was saved by another version of skdam than the one that loads it.
 
     Its base is :class:`sklearn.exceptions.InconsistentVersionWarning`, so a filter for

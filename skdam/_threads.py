@@ -16,23 +16,28 @@ _WORK_OF_A_THREAD = 2**28
 _SHARE_OF_SITES = 8
 
 _lock = threading.Lock()
-# for each context that is open, in whichever thread of Python: the number of before the first
+# for each context that is open, in any thread of Python: torch's number before the first opened
 _before: list[int] = []
 _known = threading.local()
 
 
-def n_torch_threads() -> int:
-    """Return with how many threads torch computes in this thread of Python.
+def settle_torch_threads() -> None:
+    """Give this thread of Python its number of torch's threads, before it uses torch.
 
     Each thread of Python has a number of its own. It starts as the number set last in any thread.
-    If that is one of :func:`threads`, which holds for another thread, it becomes that of before.
+    If that was set by :func:`threads` for another thread, the number before is restored here.
     """
     with _lock:
         if not hasattr(_known, "here"):
             _known.here = True
             if _before:
                 torch.set_num_threads(_before[0])
-        return torch.get_num_threads()
+
+
+def n_torch_threads() -> int:
+    """Return with how many threads torch computes in this thread of Python."""
+    settle_torch_threads()
+    return torch.get_num_threads()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ ALLOWED = {
     "callbacks": FLOOR | {"_history"},
     "datasets": set(),
     "display": set(),
-    "export": PARTS | FLOOR | {"estimator", "training"},
+    "export": PARTS | FLOOR | {"_version", "estimator", "training"},
     "persistence": STAMP,
     "training": PARTS | FLOOR | STAMP | {"callbacks"},
     "estimator": PARTS | FLOOR | STAMP | {"_history", "_threads", "callbacks", "training"},

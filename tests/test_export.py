@@ -285,6 +285,7 @@ def test_columns_that_onnx_lacks_are_refused(mixed, tmp_path):
     cases = [
         (both, y, "column 'city' has both numbers and strings"),
         (X.rename(columns={"age": "label"}), y, "a column is called 'label'"),
+        (X.rename(columns={"age": "codes/0"}), y, "a column is called 'codes/0'"),
     ]
     for frame, labels, message in cases:
         clf = make(max_epochs=1, **SMALL).fit(frame, labels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import skorch
 import torch
+from skorch.helper import SliceDataset
 from skorch.utils import is_skorch_dataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, get_worker_info
@@ -43,7 +44,7 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     Attributes
     ----------
     numbers : ndarray of shape (n,) or None
-        What the user calls the examples, if some of the user's are left out.
+        The index of each example in the user's dataset, if some of that are left out; else None.
 
     Raises
     ------
@@ -59,12 +60,16 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
         self, dataset: Dataset[Any], y: np.ndarray | Tensor, kind: tuple[tuple[int, ...], str]
     ) -> None:
         self._for_workers = dataset
-        self._for_main = copy.copy(dataset)
+        self._for_main = copied(dataset)
         self._kind = kind
         self.y = to_tensor(y)
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a file that the main process has opened cannot be pickled, and workers do not need it
+        return vars(self) | {"_for_main": self._for_workers}
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self._example(index), self.y[index]
@@ -80,8 +85,9 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
         example = example_of(dataset[index])
         if kind_of(example) != self._kind:
             shape, dtype = kind_of(example)
+            number = index if self.numbers is None else int(self.numbers[index])
             raise ValueError(
-                f"example {index} of the Dataset has shape {shape} and dtype {dtype}, the first "
+                f"example {number} of the Dataset has shape {shape} and dtype {dtype}, the first "
                 f"one in fit had {self._kind[0]} and {self._kind[1]}."
             )
         return example
@@ -121,6 +127,32 @@ class LabelledDataset(skorch.dataset.Dataset):
 def labelled(dataset: Any) -> Any:
     """Return a dataset that skorch's scorings can score: the dataset itself, if it is skorch's."""
     return dataset if is_skorch_dataset(dataset) else LabelledDataset(dataset)
+
+
+def copied(dataset: Any, known: dict[int, Any] | None = None) -> Any:
+    """Return a copy of a dataset and of those that it wraps, which can open files of its own.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset or skorch.helper.SliceDataset
+        Everything that is neither is shared with the copy.
+    known : dict or None, default=None
+        Copies that there are already, by the id of what they are copies of.
+    """
+    known = {} if known is None else known
+    if id(dataset) in known:
+        return known[id(dataset)]
+    copy_of = known[id(dataset)] = copy.copy(dataset)
+    for name, value in getattr(copy_of, "__dict__", {}).items():
+        if _is_dataset(value):
+            setattr(copy_of, name, copied(value, known))
+        elif isinstance(value, list) and value and all(map(_is_dataset, value)):
+            setattr(copy_of, name, [copied(item, known) for item in value])
+    return copy_of
+
+
+def _is_dataset(value: Any) -> bool:
+    return isinstance(value, Dataset | SliceDataset)
 
 
 def yields_batches(dataset: Any) -> bool:
@@ -183,7 +215,7 @@ def first_example(dataset: Any) -> Tensor:
         )
     if not len(dataset):
         raise ValueError("the Dataset is empty: it has 0 examples, at least 1 is needed.")
-    example = example_of(copy.copy(dataset)[0])
+    example = example_of(copied(dataset)[0])
     if not example.ndim or not example.numel():
         raise ValueError(
             f"a Dataset must yield examples with at least one axis and one number, got an example "
@@ -248,7 +280,7 @@ def read_labels(dataset: Dataset[Any], **loader_parameters: Any) -> np.ndarray:
         If an item has more than one label.
     """
     loader = DataLoader(
-        copy.copy(dataset),
+        copied(dataset),
         batch_size=256,
         collate_fn=_labels_of_pairs,
         generator=torch.Generator(),

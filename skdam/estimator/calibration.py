@@ -1,4 +1,4 @@
-"""What makes log-odds of the logits of a trained network."""
+"""How the logits of a trained network become log-odds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_calibration(
     has_folds : bool
         Whether members are cross-fitted.
     has_seen_folds : bool, default=False
-        Whether they are not because they have seen rows of their folds in an earlier training.
+        Whether they are not, because they have seen rows of their folds in an earlier training.
     """
     if calibration not in ("sigmoid", "isotonic") or has_folds:
         return
@@ -50,7 +50,7 @@ def learn_decision(
     calibration: Calibration | None,
     class_weight: Mapping[Any, float] | str | None,
 ) -> Decision:
-    """Return what makes log-odds of logits.
+    """Return the function that turns logits into log-odds.
 
     Parameters
     ----------
@@ -78,6 +78,7 @@ def learn_decision(
         kind = "sigmoid" if calibration == "auto" else calibration
         decision = Decision.calibrated(out_of_bag, targets, weights, kind)
     else:
-        decision = Decision.of_prior(float(np.average(targets, weights=weights)), sampling_rate)
+        # both without weights: by the weighted losses, those of the classes are in the logits
+        decision = Decision.of_prior(float(np.mean(targets)), sampling_rate)
     odds = odds_of_class_weight(class_weight, classes, targets, weights)
     return decision.shifted(odds) if odds else decision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,17 +22,19 @@ from torch.utils.data import Dataset
 
 from skdam._history import by_name
 from skdam._stamp import checked, stamped
-from skdam._threads import n_torch_threads
+from skdam._threads import settle_torch_threads
 from skdam.callbacks import ProgressBar
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import labels_of
 from skdam.data.memory import InMemoryDataset, to_array
-from skdam.estimator.decision import Calibration, Decision
-from skdam.estimator.defaults import network_size, network_size_of, takes_gaps
-from skdam.estimator.inputs import (
-    InputSpec,
-    as_dataset,
+from skdam.estimator.decision import (
+    Calibration,
+    Decision,
+    labels_of_scores,
+    log_probabilities,
 )
+from skdam.estimator.defaults import network_size, network_size_of, takes_gaps
+from skdam.estimator.inputs import InputSpec, as_dataset
 from skdam.estimator.interrupts import interrupts_raised
 from skdam.estimator.labels import as_labels, dataset_labels, encode_labels
 from skdam.estimator.learnt import NOT_ALWAYS_LEARNT, learnt_by
@@ -44,7 +45,7 @@ from skdam.estimator.parameters import (
     check_callback_names,
     check_parameters,
     net_parameters,
-    plain,
+    python_number,
 )
 from skdam.estimator.prefixed import PrefixedParametersMixin, of_prefix
 from skdam.estimator.reading import ReadingMixin
@@ -57,6 +58,7 @@ from skdam.optim.options import Hypergradient, Variant
 from skdam.training.checkpoint import Checkpoint
 from skdam.training.culprit import not_finite
 from skdam.training.net import CompositionalAUCNet, Precision, Strategy
+from skdam.training.scoring import probabilities
 
 _SEED_BOUND = np.iinfo(np.int32).max
 
@@ -450,9 +452,10 @@ class CompositionalAUCClassifier(
             seen is a gap. Infinite values, dates, durations and nested values are refused. A
             custom module takes finite numbers only, unless it has an attribute
             ``takes_gaps = True``; then it gets NaN for gaps, and codes 0 to K - 1 for categories.
-            Its parameter ``n_categories`` holds K for each column, 0 for numbers. Columns of
-            numbers that are close to one another and far from 0, such as times in seconds, are
-            shifted before they become float32, so that they keep their digits.
+            Its parameter ``n_categories`` holds K for each column, 0 for numbers. For the default
+            network and modules with ``takes_gaps``, columns of numbers that are close to one
+            another and far from 0, such as times in seconds, are shifted before they become
+            float32, so that they keep their digits. For other modules, subtract the minimum first.
         y : array-like of shape (n,), optional
             Labels of two classes; the second in sorted order is the positive one. Unless they are
             passed, the labels of a Dataset are read before training, in one more pass.
@@ -556,7 +559,9 @@ class CompositionalAUCClassifier(
             module, dataset = self._read(
                 X, y, sample_weight, reset=previous is None, classes=classes
             )
-            self._rng = copy.deepcopy(self._rng) if previous else _new_rng(self.random_state)
+            self._rng = (
+                copy.deepcopy(self._rng) if previous is not None else _new_rng(self.random_state)
+            )
             net = self._make_net(module, dataset, previous=previous, milestones=())
             self._train(net, dataset, previous, epochs=1)
         return self
@@ -620,7 +625,7 @@ class CompositionalAUCClassifier(
         ValueError, TypeError, NotFittedError
             As in :meth:`decision_function`.
         """
-        return Decision.probabilities(self.decision_function(X))
+        return probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the log-probabilities, accurate even where the probabilities round to 0 or 1.
@@ -639,7 +644,7 @@ class CompositionalAUCClassifier(
         ValueError, TypeError, NotFittedError
             As in :meth:`decision_function`.
         """
-        return Decision.log_probabilities(self.decision_function(X))
+        return log_probabilities(self.decision_function(X))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the labels: ``classes_[1]`` where its probability is above 1/2.
@@ -657,7 +662,7 @@ class CompositionalAUCClassifier(
         ValueError, TypeError, NotFittedError
             As in :meth:`decision_function`.
         """
-        return Decision.labels(self.decision_function(X), self.classes_)
+        return labels_of_scores(self.decision_function(X), self.classes_)
 
     def score(
         self,
@@ -690,6 +695,8 @@ class CompositionalAUCClassifier(
         X = as_dataset(X)
         if isinstance(X, Dataset):
             y = dataset_labels(X, y, **of_prefix(self.get_params(deep=False), "iterator_valid"))
+        elif y is None:
+            raise ValueError("score needs y, the labels of X, unless X is a Dataset of pairs.")
         _, targets = encode_labels(column_or_1d(as_labels(y)), known=self.classes_)
         scores = self.decision_function(X)
         if isinstance(sample_weight, Tensor):
@@ -807,8 +814,8 @@ class CompositionalAUCClassifier(
 
         Gradients are on within, though the caller may have switched them off.
         """
-        # before this thread of Python asks torch for anything
-        n_torch_threads()
+        # before anything else of torch: another fit may have set its number for this thread too
+        settle_torch_threads()
         before = dict(vars(self))
         try:
             with torch.inference_mode(False), torch.enable_grad():
@@ -840,7 +847,7 @@ class CompositionalAUCClassifier(
 
         What the data chose of the network stays as in the previous net, if given.
         """
-        given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        given = {name: python_number(value) for name, value in self.get_params(deep=False).items()}
         parameters = given | changes
         patience = (parameters["n_iter_no_change"], parameters["tol"])
         scores, stops = stop_callbacks(train, valid, self.early_stopping, *patience)
@@ -913,16 +920,6 @@ class CompositionalAUCClassifier(
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         return threads_for(net, self._input_spec.shape, self.n_jobs)
-
-
-# scikit-learn takes every name in the signature for a parameter, and "prefixed" is none
-CompositionalAUCClassifier.__signature__ = inspect.signature(CompositionalAUCClassifier).replace(
-    parameters=[
-        parameter
-        for parameter in inspect.signature(CompositionalAUCClassifier).parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    ]
-)
 
 
 def fitted_parts(clf: CompositionalAUCClassifier) -> tuple[InputSpec, nn.Module, Decision]:

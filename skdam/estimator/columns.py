@@ -246,9 +246,9 @@ class Column:
         if present & {np.inf, -np.inf}:
             raise self._error("infinite values")
         _check_kind(set(map(type, present)), categories)
-        code_of = {category: code for code, category in enumerate(categories)}
+        code_of = {_key(category): code for code, category in enumerate(categories)}
         # None, a gap, is no category
-        codes = {value: code_of.get(c, np.nan) for value, c in self._levels.items()}  # type: ignore[arg-type]
+        codes = {value: code_of.get(_key(c), np.nan) for value, c in self._levels.items()}
         return np.fromiter(map(codes.__getitem__, self.values), np.float32, len(self.values))
 
 
@@ -324,10 +324,24 @@ def _category_of(value: Any) -> Category | None:
     return str(value)
 
 
+def _comparable(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers as categories are compared: whole ones as they are, others as float32.
+
+    A column may come back in another dtype than in fit.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(numbers % 1 == 0, numbers, numbers.astype(np.float32))
+
+
+def _key(category: Category | None) -> Category | None:
+    """Return what is the same for categories that are equal when compared."""
+    return category if not isinstance(category, float) else float(_comparable(np.array(category)))
+
+
 def _codes_of_numbers(values: np.ndarray, categories: list[float]) -> np.ndarray:
     if not categories:
         return np.full(len(values), np.nan)
-    known = np.array(categories)
+    known, values = _comparable(np.array(categories)), _comparable(values)
     codes = np.searchsorted(known, values).clip(max=len(known) - 1)
     return np.where(known[codes] == values, codes, np.nan)
 

@@ -12,8 +12,6 @@ from scipy.special import log_expit, logit
 from sklearn.calibration import _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
 
-from skdam.training.scoring import probabilities
-
 Calibration = Literal["auto", "sigmoid", "isotonic"]
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
@@ -109,18 +107,20 @@ class Decision:
         values, step_of_row = np.unique(steps, return_inverse=True)
         centres = np.bincount(step_of_row, shares * logits) / np.bincount(step_of_row, shares)
         odds = (1 - _SHARE_OF_SIGMOID) * logit(values) + _SHARE_OF_SIGMOID * self._line(centres)
-        knots = (tuple(centres.tolist()), tuple(odds.tolist()))
-        curve = type(self)(self.slope, self.offset, knots)
-        return type(self)(self.slope, curve._logit_of_odds(0.0), knots)
+        return self._of_knots(self.slope, tuple(centres.tolist()), tuple(odds.tolist()))
+
+    @classmethod
+    def _of_knots(cls, slope: float, logits: tuple[float, ...], odds: tuple[float, ...]) -> Self:
+        # between knots the curve does not depend on the offset, which is its zero
+        curve = cls(slope, 0.0, (logits, odds))
+        return cls(slope, curve._logit_of_odds(0.0), (logits, odds))
 
     def shifted(self, odds: float) -> Self:
         """Return the decision with ``odds`` added to the log-odds."""
-        knots = self.knots
-        if knots is None:
+        if self.knots is None:
             return type(self)(self.slope, self.offset - odds / self.slope)
-        moved = (knots[0], tuple(value + odds for value in knots[1]))
-        curve = type(self)(self.slope, self.offset, moved)
-        return type(self)(self.slope, curve._logit_of_odds(0.0), moved)
+        logits, before = self.knots
+        return self._of_knots(self.slope, logits, tuple(value + odds for value in before))
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Return the log-odds of the positive class, of shape (n,).
@@ -154,20 +154,15 @@ class Decision:
         beyond = odds - np.clip(odds, values[0], values[-1])
         return float(np.interp(odds, values, at) + beyond / self.slope)
 
-    @staticmethod
-    def probabilities(scores: np.ndarray) -> np.ndarray:
-        """Return the probabilities of both classes, of shape (n, 2), from scores."""
-        return probabilities(scores)
 
-    @staticmethod
-    def log_probabilities(scores: np.ndarray) -> np.ndarray:
-        """Return the logarithms of both probabilities, of shape (n, 2), from scores."""
-        return log_expit(np.column_stack([-scores, scores]))
+def log_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return the logarithms of both probabilities, of shape (n, 2), from scores."""
+    return log_expit(np.column_stack([-scores, scores]))
 
-    @staticmethod
-    def labels(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return the labels, of shape (n,): the second class where the score is positive."""
-        return classes[(scores > 0).astype(int)]
+
+def labels_of_scores(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the labels, of shape (n,): the second class where the score is positive."""
+    return classes[(scores > 0).astype(int)]
 
 
 def odds_of_class_weight(
@@ -206,7 +201,8 @@ def odds_of_class_weight(
     unknown = set(class_weight) - set(classes.tolist())
     if unknown:
         raise ValueError(
-            f"class_weight holds {sorted(unknown, key=str)}, the classes are {classes.tolist()}."
+            f"class_weight holds unknown labels {sorted(unknown, key=str)}; the classes are "
+            f"{classes.tolist()}."
         )
     of_classes = [class_weight.get(label, 1.0) for label in classes.tolist()]
     if not all(isinstance(weight, Real) and 0 < float(weight) < np.inf for weight in of_classes):

@@ -22,7 +22,7 @@ _PERCEPTRON = {
     "criterion__saddle": "batch",
 }
 _ALTERNATING = {"optimizer__averaging": 0.98}
-# the inner step of lookahead is no adaptive one
+# the inner step of lookahead is plain SGD, which needs a rate of its own
 _LOOKAHEAD = {"inner_lr": 0.1}
 _OTHER = {
     "lr": 0.1,
@@ -33,7 +33,8 @@ _OTHER = {
     "milestones": (0.5, 0.75),
 }
 
-_SIZES = ("n_landmarks", "encoding", "n_bins", "n_values")
+# what network_size may choose
+_SIZES = ("n_landmarks", "encoding", "n_bins", "n_values", "dropout")
 
 _LR_OF_128 = 1e-3
 _BATCHES_AN_EPOCH = 96
@@ -163,7 +164,8 @@ def network_size(
     """
     if not (isinstance(module, type) and is_tabular(module)):
         return {}
-    # with more rows the vote of the perceptrons is better than the out-of-bag logits of one tell
+    # with more rows the out-of-bag logit of one member understates the vote of all, and the share
+    # of the kernel machine would get too large
     chosen: dict[str, Any] = {"n_landmarks": min(n_rows, 512) if n_rows <= _MANY_ROWS else 0}
     # the table of the encoding grows with the columns, whatever the batch
     if n_rows < _VERY_FEW_ROWS or n_features > _MANY_COLUMNS:

@@ -16,7 +16,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def assign_folds(
-    X: np.ndarray, targets: np.ndarray, n_folds: int, groups: ArrayLike | None = None
+    X: np.ndarray, targets: np.ndarray, n_folds: int, groups: np.ndarray | None = None
 ) -> np.ndarray | None:
     """Return a fold for each row, such that each class is spread evenly over the folds.
 
@@ -31,25 +31,19 @@ def assign_folds(
         0 and 1.
     n_folds : int
         Folds, >= 2.
-    groups : array-like of shape (n,) or None, default=None
-        The group of each row; None where each row that differs from the others is a group.
+    groups : ndarray of shape (n,) or None, default=None
+        The group of each row, from :func:`as_groups`; None makes each distinct row a group.
 
     Returns
     -------
     ndarray of shape (n,), int64, or None
         None if a class has fewer than two different rows or groups, as then a member could be
         left without the class.
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` has another length than X.
     """
     if groups is None:
         keys = _hashes(X)
     else:
-        names = as_groups(groups, X)
-        keys = _mixed(np.unique(names, return_inverse=True)[1].astype(np.uint64))
+        keys = _mixed(np.unique(groups, return_inverse=True)[1].astype(np.uint64))
     units, unit_of_row = np.unique(keys, return_inverse=True)
     has_positive, has_negative = (
         np.bincount(unit_of_row[targets == label], minlength=len(units)) > 0 for label in (1, 0)

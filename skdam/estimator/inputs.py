@@ -125,9 +125,9 @@ def validated(
         As :func:`as_array_like` returns it.
     y : array-like or "no_validation"
     known : TableSpec or None
-        What the columns were in fit; None learns it.
+        The columns as learnt in fit; None to learn them now.
     rows : ndarray of int, or None, default=None
-        The rows to learn it from; None for all.
+        The rows to learn them from; None for all.
 
     Returns
     -------
@@ -278,7 +278,7 @@ def check_options(X: Any) -> dict[str, Any]:
     Tables become float32. Data of more axes becomes float32 too, unless it is uint8.
     """
     is_table = getattr(X, "ndim", 2) == 2
-    # of several dtypes, the first is what other numbers become
+    # check_array keeps a dtype of the list, and converts others to the first
     dtype = np.float32 if is_table else [np.float32, np.uint8]
     return {"dtype": dtype, "order": "C", "allow_nd": True}
 

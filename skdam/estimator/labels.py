@@ -40,7 +40,9 @@ def as_labels(y: Any, name: str = "y") -> np.ndarray:
         If y is masked or sparse, or a tensor that is not dense.
     """
     if isinstance(y, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, and its mask would be lost; leave out rows.")
+        raise TypeError(
+            f"{name} is a masked array, and its mask would be lost; leave out the masked rows."
+        )
     if issparse(y):
         raise TypeError(f"{name} is a sparse {type(y).__name__}; pass {name}.toarray().ravel().")
     labels = to_array(y, name) if isinstance(y, Tensor) else np.asarray(y)
@@ -50,7 +52,7 @@ def as_labels(y: Any, name: str = "y") -> np.ndarray:
     if labels.dtype.kind == "T":
         labels = labels.astype(object)
     if labels.dtype.kind != "O":
-        # the same for NaN and NaT
+        # only NaN and NaT differ from themselves
         _check_present(labels != labels, name)
         return labels
     _check_present(np.array([_is_missing(label) for label in labels.flat], dtype=bool), name)
@@ -139,7 +141,8 @@ def encode_labels(
         unknown = set(values) - set(known)
         if unknown:
             raise ValueError(
-                f"{name} holds {np.sort(list(unknown)).tolist()}, the classes are {known.tolist()}."
+                f"{name} holds unknown labels {np.sort(list(unknown)).tolist()}; the classes are "
+                f"{known.tolist()}."
             )
     return known, (y == known[1]).astype(np.float32)
 

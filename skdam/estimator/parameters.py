@@ -353,7 +353,7 @@ def net_parameters(
         If the device is unknown or absent.
     """
     batch_size = None
-    # a loader of the user with batches of its own has them, whatever batch_size is
+    # in the loader, iterator_train__batch_size overrides batch_size
     if not (_is_open(parameters, "batch_size") or "iterator_train__batch_size" in parameters):
         batch_size = int(parameters["batch_size"])
     chosen = recipe(module, parameters["variant"], y, example_shape, batch_size, stops=stops)
@@ -389,7 +389,7 @@ def net_parameters(
     return derived
 
 
-def plain(value: Any) -> Any:
+def python_number(value: Any) -> Any:
     """Return a number as Python's own, with which no product overflows; else what is given."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return value

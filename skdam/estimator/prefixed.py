@@ -37,6 +37,19 @@ class PrefixedParametersMixin:
     _prefixes: ClassVar[tuple[str, ...]]
     _other_names: ClassVar[dict[str, str]] = {}
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Leave ``**prefixed`` out of the signature: to scikit-learn all in it is a parameter."""
+        super().__init_subclass__(**kwargs)
+        signature = inspect.signature(cls.__init__)
+        cls.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[
+                parameter
+                for name, parameter in signature.parameters.items()
+                if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
+            ],
+            return_annotation=signature.empty,
+        )
+
     @classmethod
     def _get_param_names(cls) -> list[str]:
         """Return the names of the parameters, for scikit-learn.

@@ -63,8 +63,8 @@ class ReadingMixin:
         """Return the module and the dataset to train on, after all checks of X and y.
 
         With ``reset``, the spec of X and the classes are learnt; otherwise they have to match
-        those of the previous fit. Then there are folds only if the members have been trained
-        without just these: other rows have other folds, rows of which a member has seen.
+        those of the previous fit. Then there are folds only if rows and folds are those
+        of the previous training; otherwise a member has seen rows of its own fold.
         """
         parameters = self.get_params(deep=False)
         X = as_array_like(as_dataset(X))

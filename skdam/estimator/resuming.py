@@ -1,4 +1,4 @@
-"""What a checkpoint is of: the parameters and the data of a fit, and the file that goes with it."""
+"""Which fit a checkpoint belongs to, by its parameters and data, and its file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from skdam.estimator.inputs import InputSpec
 from skdam.training.checkpoint import Checkpoint, read
 from skdam.training.net import CompositionalAUCNet
 
-# they may differ: the model does not depend on them, or the net compares what does
+# not compared: the model does not depend on them, and Checkpoint checks max_epochs
 _FREE = ("checkpoint", "max_epochs", "n_jobs", "verbose")
 _DIGITS = 16
 _WIDTH = 80
@@ -117,6 +117,8 @@ def _described(value: Any, *, opens: bool) -> str:
 
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return repr(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
@@ -126,7 +128,7 @@ def _described(value: Any, *, opens: bool) -> str:
     if isinstance(value, Tensor):
         return _described_tensor(value)
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{inner(k)}: {inner(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(sorted(f'{inner(k)}: {inner(v)}' for k, v in value.items()))}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(inner, value))}]"
     if isinstance(value, set | frozenset):

@@ -192,7 +192,7 @@ def chosen_columns(choice: Any, names: Sequence[Any] | None, n_features: int) ->
     if chosen.dtype.kind in "iu" and chosen.ndim == 1:
         if chosen.min() < 0 or chosen.max() >= n_features:
             raise ValueError(
-                f"categorical_features must be numbers of columns in [0, {n_features - 1}], got "
+                f"categorical_features has indices outside of [0, {n_features - 1}]: "
                 f"{chosen.tolist()}."
             )
         return sorted(set(chosen.tolist()))
@@ -207,7 +207,7 @@ def chosen_columns(choice: Any, names: Sequence[Any] | None, n_features: int) ->
             )
         return sorted({known[name] for name in chosen.tolist()})
     raise ValueError(
-        f"categorical_features must be 'from_dtype', None, a mask of length {n_features}, numbers "
+        f"categorical_features must be 'from_dtype', None, a mask of length {n_features}, indices "
         "of columns or, for X with names, names of columns; got "
         f"{choice!r}{' and X without names' if is_names else ''}."
     )

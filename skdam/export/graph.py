@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import onnx
 
 OUTPUTS = ("label", "probabilities", "decision_function")
+# how names of values within the file begin
+_INTERNAL = ("codes/", "columns/", "gaps/", "label/", "network/")
 
 
 def input_names(categories: Sequence[Any], feature_names: list[str]) -> list[str]:
@@ -27,17 +29,18 @@ def input_names(categories: Sequence[Any], feature_names: list[str]) -> list[str
                 "takes one of them; fit with strings only, for example with "
                 f"X[{name!r}].astype(str)."
             )
-        if not name or name in OUTPUTS:
+        if not name or name in OUTPUTS or name.startswith(_INTERNAL):
             raise ValueError(
                 f"a column is called {name!r}, which cannot be the name of an input of an ONNX "
-                f"file with the outputs {', '.join(OUTPUTS)}; rename it before fit."
+                f"file: {', '.join(OUTPUTS)} and names that begin with {', '.join(_INTERNAL)} are "
+                "taken. Rename it before fit."
             )
     if len(set(names)) < len(names):
         raise ValueError("several columns have the same name; inputs of ONNX need different ones.")
     return names
 
 
-def plain(classes: np.ndarray) -> np.ndarray:
+def onnx_labels(classes: np.ndarray) -> np.ndarray:
     """Return labels in a dtype that ONNX has."""
     if classes.dtype.kind in "iu":
         return classes.astype(np.int64)
@@ -54,9 +57,9 @@ def prepend_inputs(
     names: list[str],
     dtype: torch.dtype,
 ) -> None:
-    """Make raw columns the input, and codes of their categories.
+    """Make raw columns the input of the graph, and turn categories into codes.
 
-    They have these names or, without names, are one matrix.
+    With ``names`` each column is an input of its own, without them all are one matrix ``X``.
     """
     from onnx import TensorProto, helper, numpy_helper
 

@@ -8,14 +8,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from skdam._version import __version__
 from skdam.estimator.classifier import CompositionalAUCClassifier
-from skdam.export.graph import OUTPUTS, append_outputs, input_names, plain, prepend_inputs
+from skdam.export.graph import OUTPUTS, append_outputs, input_names, onnx_labels, prepend_inputs
 from skdam.export.module import to_module
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
     module: Any = to_module(clf)
     feature_names = getattr(clf, "feature_names_in_", np.array([])).tolist()
     names = input_names(module.categories, feature_names)
-    classes = plain(clf.classes_)
+    classes = onnx_labels(clf.classes_)
     model = _converted(module)
     model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", _ML_OPSET))
     prepend_inputs(model.graph, module.categories, names, module.dtype)
@@ -114,7 +114,7 @@ def to_onnx(clf: CompositionalAUCClassifier, path: str | os.PathLike[str]) -> No
         "categories": module.categories,
     }
     metadata = {name: json.dumps(value) for name, value in values.items()}
-    onnx.helper.set_model_props(model, metadata | {"skdam_version": version("skdam")})
+    onnx.helper.set_model_props(model, metadata | {"skdam_version": __version__})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

@@ -288,6 +288,14 @@ def test_parameters_that_do_not_change_the_model_may_differ(data, path, capsys):
     capsys.readouterr()
 
 
+def test_parameters_that_mean_the_same_may_be_written_differently(data, path):
+    weights = {0: 1, 1: 2}
+    whole = small(class_weight=weights, margin=1).fit(*data)
+    clf = stopped(small(class_weight=weights, margin=1, checkpoint=path), *data)
+    clf.set_params(class_weight={1: 2.0, 0: 1.0}, margin=1.0)
+    assert_same(clf.fit(*data), whole, data[0])
+
+
 def test_a_module_with_other_weights_is_another_one(data, path):
     X, y = data
     torch_module = nn.Linear(5, 1)

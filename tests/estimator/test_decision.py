@@ -8,7 +8,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import compute_class_weight
 
-from skdam.estimator.decision import CALIBRATIONS, Decision, odds_of_class_weight
+from skdam.estimator.decision import (
+    CALIBRATIONS,
+    Decision,
+    labels_of_scores,
+    log_probabilities,
+    odds_of_class_weight,
+)
+from skdam.training.scoring import probabilities
 
 KINDS = ["sigmoid", "isotonic"]
 
@@ -176,12 +183,12 @@ def test_classes_that_do_not_overlap_have_finite_probabilities(kind):
 def test_scores_probabilities_and_labels_agree():
     scores = Decision(2.0, 0.5).scores(np.array([-1, 0.5, 2]))
     assert scores.tolist() == [-3, 0, 3]
-    assert Decision.labels(scores, np.array(["a", "b"])).tolist() == ["a", "a", "b"]
-    probabilities = Decision.probabilities(scores)
-    np.testing.assert_allclose(probabilities.sum(1), 1)
-    np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-scores)))
-    np.testing.assert_allclose(Decision.log_probabilities(scores), np.log(probabilities))
-    far = Decision.log_probabilities(np.array([800.0]))
+    assert labels_of_scores(scores, np.array(["a", "b"])).tolist() == ["a", "a", "b"]
+    of_classes = probabilities(scores)
+    np.testing.assert_allclose(of_classes.sum(1), 1)
+    np.testing.assert_allclose(of_classes[:, 1], 1 / (1 + np.exp(-scores)))
+    np.testing.assert_allclose(log_probabilities(scores), np.log(of_classes))
+    far = log_probabilities(np.array([800.0]))
     np.testing.assert_allclose(far, [[-800, 0]])
 
 
@@ -213,8 +220,8 @@ def test_balanced_class_weights_are_those_of_scikit_learn():
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ({2: 1.0}, r"class_weight holds \[2\], the classes are \[0, 1\]"),
-        ({0: 1.0, "1": 2.0}, r"class_weight holds \['1'\]"),
+        ({2: 1.0}, r"class_weight holds unknown labels \[2\]; the classes are \[0, 1\]"),
+        ({0: 1.0, "1": 2.0}, r"class_weight holds unknown labels \['1'\]"),
         ({1: 0.0}, "class_weight must hold numbers > 0"),
         ({0: -1.0}, "class_weight must hold numbers > 0"),
         ({0: np.nan}, "class_weight must hold numbers > 0"),

@@ -93,7 +93,7 @@ def test_rows_that_differ_in_one_value_are_different(data):
 def test_rows_of_a_group_share_a_fold(data):
     X, y = data
     groups = np.random.default_rng(0).choice(["a", "b", "cc", "d", "e", "f", "g"], size=len(X))
-    folds = assign_folds(X, y, F, groups.tolist())
+    folds = assign_folds(X, y, F, groups)
     fold_of_group = {group: set(folds[groups == group]) for group in np.unique(groups)}
     assert all(len(found) == 1 for found in fold_of_group.values())
     assert set.union(*fold_of_group.values()) == set(range(F))

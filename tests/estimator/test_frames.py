@@ -165,6 +165,21 @@ def test_objects_that_are_numbers_are_numbers():
     np.testing.assert_array_equal(X[:, 0], [1, np.nan, np.nan, np.nan, 2.5, 3])
 
 
+@pytest.mark.parametrize(("fitted", "later"), [("float64", "float32"), ("float32", "float64")])
+@pytest.mark.parametrize("among", [[], ["a"]])
+def test_categories_that_are_fractions_come_back_in_another_precision(fitted, later, among):
+    values = [0.1, 0.2, 2.5, 2.0**53, *among]
+
+    def frame(kind):
+        numbers = [value if value == "a" else np.dtype(kind).type(value) for value in values]
+        return pd.DataFrame({"a": pd.Series(numbers, dtype=object if among else kind)})
+
+    spec, X = matrix(frame(fitted), [0])
+    again = spec.matrix(columns_of(frame(later)), gaps=True, expected="")
+    np.testing.assert_array_equal(again, X)
+    assert not np.isnan(X).any()
+
+
 def test_categories_are_sorted_by_type_and_value():
     values = ["10", 10, "9", 9.5, True, pd.Interval(0, 1), None, np.nan]
     spec, X = matrix(pd.DataFrame({"a": pd.Series(values, dtype=object)}))
@@ -343,8 +358,8 @@ def test_columns_of_arrays_may_be_categories(toy, make):
     ("choice", "message"),
     [
         (["hue"], r"names \['hue'\], which X does not have"),
-        ([8], r"numbers of columns in \[0, 7\], got \[8\]"),
-        ([-1], r"numbers of columns in \[0, 7\], got \[-1\]"),
+        ([8], r"indices outside of \[0, 7\]: \[8\]"),
+        ([-1], r"indices outside of \[0, 7\]: \[-1\]"),
         ([True], "mask of length 8"),
         ([0.5], "must be 'from_dtype', None, a mask"),
         ("word", "categorical_features.*must be"),

@@ -107,7 +107,7 @@ def test_partial_fit_learns_the_classes_from_the_first_call(toy, make):
     names = np.where(y == 1, "ill", "well")
     clf = make().partial_fit(X, names, classes=["well", "ill"])
     assert list(clf.classes_) == ["ill", "well"]
-    with pytest.raises(ValueError, match=r"y holds \['dead'\], the classes are"):
+    with pytest.raises(ValueError, match=r"y holds unknown labels \['dead'\]; the classes are"):
         clf.partial_fit(X, np.where(y == 1, "dead", "well"))
     with pytest.raises(ValueError, match="Only binary classification"):
         make().partial_fit(X, names, classes=["well", "ill", "dead"])
@@ -139,7 +139,9 @@ def test_known_classes_stay_and_unknown_labels_are_named():
     classes, targets = encode_labels(np.array(["well", "ill"]), known=known)
     assert classes is known
     assert targets.tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"y holds \['dead'\], the classes are \['ill', 'well'\]"):
+    with pytest.raises(
+        ValueError, match=r"y holds unknown labels \['dead'\]; the classes are \['ill', 'well'\]"
+    ):
         encode_labels(np.array(["well", "dead"]), known=known)
     with pytest.raises(ValueError, match=r"classes holds \['dead'\]"):
         encode_labels(np.array(["well", "ill"]), classes=["dead", "ill"], known=known)

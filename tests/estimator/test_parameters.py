@@ -128,7 +128,10 @@ BAD_PARAMETERS = [
     ({"calibration": "platt"}, "'calibration' parameter"),
     ({"calibration": "sigmoid", "cross_fit": False}, "calibration='sigmoid' needs out-of-bag"),
     ({"class_weight": "heavy"}, "'class_weight' parameter"),
-    ({"class_weight": {7: 2.0}}, r"class_weight holds \[7\], the classes are \[0.0, 1.0\]"),
+    (
+        {"class_weight": {7: 2.0}},
+        r"class_weight holds unknown labels \[7\]; the classes are \[0.0, 1.0\]",
+    ),
     ({"class_weight": {1: 0.0}}, "class_weight must hold numbers > 0"),
     ({"class_weight": {1: "a"}}, "class_weight must hold numbers > 0"),
     ({"early_stopping": "yes"}, "'early_stopping' parameter"),

@@ -1,5 +1,7 @@
 """Prefixed parameters of any scikit-learn estimator."""
 
+import inspect
+
 import pytest
 from sklearn.base import BaseEstimator, clone
 
@@ -21,6 +23,18 @@ def test_prefixed_parameters_are_parameters():
     estimator.set_params(size=3, part__depth=4, other_part__x=None)
     assert estimator.get_params() == {"size": 3, "part__depth": 4, "other_part__x": None}
     assert clone(estimator).get_params() == estimator.get_params()
+
+
+def test_the_signature_is_that_of_the_class_without_prefixed():
+    class Other(CompositionalAUCClassifier):
+        def __init__(self, extra=1, **kwargs):
+            super().__init__(**kwargs)
+            self.extra = extra
+
+    assert list(inspect.signature(Estimator).parameters) == ["size"]
+    assert list(inspect.signature(Other).parameters) == ["extra"]
+    assert "lr" in inspect.signature(CompositionalAUCClassifier).parameters
+    assert clone(Other(extra=2, lr=0.1, module__dropout=0.3)).get_params()["extra"] == 2
 
 
 @pytest.mark.parametrize("name", ["depth", "part", "part__", "__depth", "third__depth"])

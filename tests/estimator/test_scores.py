@@ -36,6 +36,11 @@ def test_labels_to_score_must_be_those_of_fit(toy, make, labels):
         clf.score(X[:2], labels)
 
 
+def test_labels_to_score_an_array_are_needed(toy, make):
+    with pytest.raises(ValueError, match="score needs y"):
+        make().fit(*toy).score(toy[0])
+
+
 def test_a_dataset_is_scored_by_its_own_labels(toy, make):
     X, y = map(torch.from_numpy, toy)
     dataset = torch.utils.data.TensorDataset(X, y)

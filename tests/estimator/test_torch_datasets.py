@@ -1,12 +1,13 @@
 """The classifier on torch Datasets, which yield one example at a time."""
 
 import os
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from helpers import Stream, UserDataset, image_classifier
-from torch.utils.data import TensorDataset
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from skdam import CompositionalAUCClassifier
 
@@ -37,6 +38,47 @@ def test_workers_and_the_main_process_open_files_separately(few_digits):
     clf.fit(OpenedLate(X, y)).predict(OpenedLate(X))
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda dataset: Subset(dataset, range(len(dataset))),
+        lambda dataset: ConcatDataset([dataset]),
+    ],
+)
+def test_wrapped_datasets_open_files_separately(few_digits, wrapped):
+    clf = image_classifier(early_stopping=True, iterator_train__num_workers=1)
+    clf.fit(wrapped(OpenedLate(*few_digits)))
+    weights = np.arange(len(few_digits[1])) % 7
+    clf.fit(OpenedLate(*few_digits), sample_weight=weights)
+
+
+class HoldsAFile(UserDataset):
+    """Opens a file on the first read, which cannot be pickled."""
+
+    file = None
+
+    def __getitem__(self, index):
+        if self.file is None:
+            self.file = open(__file__)  # noqa: SIM115
+            weakref.finalize(self, self.file.close)
+        return super().__getitem__(index)
+
+
+def test_workers_may_be_new_processes(few_digits):
+    """They get a pickled dataset, before which the main process has read its first items."""
+    X, y = few_digits
+    workers = {"num_workers": 1, "multiprocessing_context": "spawn"}
+    clf = image_classifier(**{f"iterator_train__{k}": v for k, v in workers.items()})
+    assert clf.fit(HoldsAFile(X, y), y).n_iter_
+
+
+def test_datasets_may_refer_to_each_other(few_digits):
+    dataset = UserDataset(*few_digits)
+    dataset.other = UserDataset(*few_digits)
+    dataset.other.other = dataset
+    assert image_classifier().fit(dataset).n_iter_
+
+
 def test_fits_on_random_items_are_equal_and_leave_global_generators_unchanged(
     few_digits, untouched_generators
 ):
@@ -61,6 +103,13 @@ def test_an_example_of_another_shape_or_dtype_is_named(few_digits, change, messa
         image_classifier().fit(UserDataset(change(X), y))
     with pytest.raises(ValueError, match=message):
         image_classifier().fit(X, y).predict(UserDataset(change(X)))
+
+
+def test_an_example_is_named_as_in_the_dataset_of_the_user(few_digits):
+    X, y = few_digits
+    weights = np.arange(len(y)) >= 10
+    with pytest.raises(ValueError, match=r"example 99 .* dtype float32"):
+        image_classifier().fit(UserDataset([*X[:-1], X[-1] / 255], y), sample_weight=weights)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

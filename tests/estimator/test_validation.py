@@ -188,7 +188,10 @@ def test_a_validation_example_without_weight_is_absent(parts, fit, kind, weight)
         (lambda X, y: {"X_val": UserDataset(X[:, :3], y)}, "validation data.*as in fit"),
         (lambda X, y: {"X_val": UserDataset(X), "y_val": None}, r"must yield pairs \(x, y\)"),
         (lambda X, y: {"y_val": y[:-1]}, "validation data.*inconsistent numbers"),
-        (lambda X, y: {"y_val": y + 1}, r"validation data.*holds \[2.0\], the classes are \[0.0"),
+        (
+            lambda X, y: {"y_val": y + 1},
+            r"validation data.*holds unknown labels \[2.0\]; the classes are \[0.0",
+        ),
         (lambda X, y: {"y_val": 0 * y}, "validation data.*two classes"),
         (lambda X, y: {"y_val": np.where(y, np.nan, y)}, "validation data.*NaN"),
         (lambda X, y: {"sample_weight_val": -y}, "validation data.*sample_weight"),

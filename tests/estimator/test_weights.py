@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn import config_context
 from sklearn.model_selection import GridSearchCV
+from torch import nn
 from torch.utils.data import TensorDataset
 
 WEIGHTS = np.where(np.arange(200) % 3 == 0, 3.0, 1.0)
@@ -140,6 +141,24 @@ def test_weights_agree_with_repeated_rows_on_average(toy, make):
         np.abs(other.mean(0) - repeated.mean(0)).mean() for other in (unweighted, weighted)
     )
     assert beside < apart
+
+
+def test_probabilities_are_those_of_repeated_rows_without_calibration(make):
+    """Weights that differ by class change the share of positives, which they must do once."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.1).astype(np.float32)
+    X = rng.normal(size=(2000, 2)).astype(np.float32) + y[:, None]
+    times = np.where(y == 1, 9, 1)
+    rows = np.repeat(np.arange(2000), times)
+    weighted, repeated = (
+        make(module=nn.Linear(2, 1), strategy="cross-entropy", max_epochs=10)
+        .fit(X[which], y[which], sample_weight=weights)
+        .predict_proba(X)[:, 1]
+        for which, weights in ((np.arange(2000), times), (rows, None))
+    )
+    of_rows = np.average(y, weights=times)
+    assert np.average(repeated, weights=times) == pytest.approx(of_rows, abs=0.05)
+    assert np.average(weighted, weights=times) == pytest.approx(of_rows, abs=0.05)
 
 
 def test_partial_fit_takes_weights(toy, make):
