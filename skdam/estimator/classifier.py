@@ -272,10 +272,10 @@ class CompositionalAUCClassifier(
     parameter         TabularMLP                   other networks
     ================  ===========================  =================================
     steps             AdamW-type                   SGD-type
-    ``lr``            1e-3 * sqrt(batch / 128)     0.1
+    ``lr``            1e-3 * sqrt(batch / 128)     0.1; ResNet20: 0.3, see below
     ``betas``         (1, 0.1)                     (0.9, 0.9)
-    ``weight_decay``  0.03                         1e-4
-    ``epoch_decay``   0                            2e-3
+    ``weight_decay``  0.03                         1e-4; ResNet20: 5e-4
+    ``epoch_decay``   0                            2e-3; ResNet20: 0
     ``clip_value``    inf                          1
     ``milestones``    ()                           (0.5, 0.75)
     ``batch_size``    n / 96 in [128, 1024]        n / 128 in [64, 1024], or in
@@ -289,6 +289,9 @@ class CompositionalAUCClassifier(
     batches, 1200 from 20,000 rows on, are an upper limit: if nothing stops training early, they are
     400. Above 1,000 columns, where a step takes long, all of these numbers are multiplied by 1,000
     and divided by the number of columns, but are at least 300.
+
+    For ResNet20 given as a class, ``lr`` is 0.3 for the alternating composition and 0.1 for all
+    else. An instance may have learnt weights, and is trained as any other network.
 
     For TabularMLP other defaults of the parts differ as well: ``optimizer__adaptive=True``,
     ``criterion__saddle="batch"`` and, except for ``variant="lookahead"``,

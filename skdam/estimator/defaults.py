@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from skdam.networks.defaults import default_module
+from skdam.networks.resnet import ResNet20
 from skdam.networks.tabular import TabularMLP
 
 _PERCEPTRON = {
@@ -32,6 +33,10 @@ _OTHER = {
     "clip_value": 1.0,
     "milestones": (0.5, 0.75),
 }
+# weights start at random, and epoch decay would pull them back there
+_RESNET = {"weight_decay": 5e-4, "epoch_decay": 0.0}
+# with the AUC loss from scratch it would not begin to learn
+_LR_OF_COMPOSITION = 0.3
 
 # what network_size may choose
 _SIZES = ("n_landmarks", "encoding", "n_bins", "n_values", "dropout")
@@ -92,6 +97,7 @@ def recipe(
     example_shape: tuple[int, ...],
     batch_size: int | None = None,
     *,
+    strategy: str = "compositional",
     stops: bool = True,
 ) -> dict[str, Any]:
     """Return the parameters of training that suit a network and the size of the data.
@@ -108,6 +114,7 @@ def recipe(
     batch_size : int or None, default=None
         Examples in a batch, from which learning rate and epochs follow; None where it is to be
         chosen, too.
+    strategy : {"compositional", "two-stage", "auc", "cross-entropy"}, default="compositional"
     stops : bool, default=True
         Whether training may stop early. Otherwise the network for tables trains for fewer
         batches, as then they are no upper bound.
@@ -141,7 +148,12 @@ def recipe(
         batch_size = int(np.clip(n_rows // 128, 64, largest))
     n_batches = -(-n_rows // batch_size)
     n_epochs = max(_EPOCHS_OF_OTHER_DATA, -(-_BATCHES_OF_OTHER_DATA // n_batches))
-    return {**_OTHER, "sampling_rate": 0.5, "batch_size": batch_size, "max_epochs": n_epochs}
+    chosen = {**_OTHER, "sampling_rate": 0.5, "batch_size": batch_size, "max_epochs": n_epochs}
+    if isinstance(module, type) and issubclass(module, ResNet20):
+        chosen |= _RESNET
+        if (strategy, variant) == ("compositional", "alternating"):
+            chosen["lr"] = _LR_OF_COMPOSITION
+    return chosen
 
 
 def network_size(

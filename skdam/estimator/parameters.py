@@ -356,7 +356,8 @@ def net_parameters(
     # in the loader, iterator_train__batch_size overrides batch_size
     if not (_is_open(parameters, "batch_size") or "iterator_train__batch_size" in parameters):
         batch_size = int(parameters["batch_size"])
-    chosen = recipe(module, parameters["variant"], y, example_shape, batch_size, stops=stops)
+    variant, strategy = parameters["variant"], parameters["strategy"]
+    chosen = recipe(module, variant, y, example_shape, batch_size, strategy=strategy, stops=stops)
     version, prior = (parameters.get(f"criterion__{name}") for name in ("version", "prior"))
     if version not in (None, "v2") or prior is not None:
         # the loss at the saddle point of a batch takes neither

@@ -88,6 +88,19 @@ def test_training_of_others_has_20_epochs_and_300_batches_at_least(n_rows, modul
     assert chosen["max_epochs"] == 20 or (chosen["max_epochs"] - 1) * n_batches < 300
 
 
+def test_a_new_residual_network_has_decays_and_a_rate_of_its_own():
+    def of(module, **kwargs):
+        chosen = recipe(module, kwargs.pop("variant", "alternating"), y, (3, 8, 8), **kwargs)
+        return tuple(chosen[name] for name in ("lr", "weight_decay", "epoch_decay"))
+
+    y = targets(1000)
+    assert of(ResNet20) == (0.3, 5e-4, 0)
+    for changes in ({"strategy": "auc"}, {"strategy": "two-stage"}, {"variant": "lookahead"}):
+        assert of(ResNet20, **changes) == (0.1, 5e-4, 0)
+    # an instance may have learnt weights
+    assert of(ResNet20()) == of(nn.Conv2d) == (0.1, 1e-4, 2e-3)
+
+
 @pytest.mark.parametrize("n_rows", SIZES)
 def test_training_of_tables_that_cannot_stop_early_is_shorter(n_rows):
     stopping = recipe(TabularMLP, "alternating", targets(n_rows), (3,))
