@@ -322,7 +322,6 @@ class PDSCA(torch.optim.Optimizer):
         """
         lr_decay = float(lr_decay)
         for group in self.param_groups:
-            group["stage_decay"] = group.get("stage_decay", 1.0) * lr_decay
             group["lr"] *= lr_decay
             if group["inner_lr"] is not None:
                 group["inner_lr"] *= lr_decay
@@ -332,8 +331,13 @@ class PDSCA(torch.optim.Optimizer):
                     state["reference"].copy_(state["stage_average"])
                     state["stage_steps"] = 0
 
+    def keep_rates(self) -> None:
+        """Let :meth:`start_auc_stage` and schedulers return to the rates of now."""
+        for group in self.param_groups:
+            group["initial_lr"], group["initial_inner_lr"] = group["lr"], group["inner_lr"]
+
     def start_auc_stage(self) -> None:
-        """End the pretraining: averages start anew, the decay by :meth:`restart_stage` is undone.
+        """End the pretraining: averages start anew, rates return to their first values.
 
         Training continues from the weights that were trained. They also predict, until there is an
         average of new ones.
@@ -345,10 +349,8 @@ class PDSCA(torch.optim.Optimizer):
         self._steps = 0
         self.state.clear()
         for group in self.param_groups:
-            decay = group.pop("stage_decay", 1.0)
-            group["lr"] /= decay
-            if group["inner_lr"] is not None:
-                group["inner_lr"] /= decay
+            group["lr"] = group["initial_lr"]
+            group["inner_lr"] = group["initial_inner_lr"]
 
     @torch.no_grad()
     def eval(self) -> None:

@@ -64,6 +64,9 @@ _SHAPING = {
 }
 
 
+_RATES = {"lr", "optimizer__lr", "optimizer__inner_lr"}
+
+
 class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     """skorch net that trains a binary classifier for ROC AUC.
 
@@ -221,6 +224,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         """Set parameters; those that shape the optimizer make it anew."""
         shaping = {name: kwargs.pop(name) for name in list(kwargs) if name in _SHAPING}
         super().set_params(**kwargs)
+        if self.initialized_ and not _RATES.isdisjoint(kwargs):
+            self.optimizer_.keep_rates()
         for name, value in shaping.items():
             setattr(self, name, value)
         self._check_schedule()

@@ -27,7 +27,7 @@ def test_warm_start_needs_the_same_columns_classes_and_network(toy, make):
     clf = make(warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="3 features"):
         clf.fit(X[:, :3], y)
-    with pytest.raises(ValueError, match=r"y holds \[2.0\]"):
+    with pytest.raises(ValueError, match=r"y holds unknown labels \[2.0\]"):
         clf.fit(X, y * 2)
     with pytest.raises(ValueError, match="the network is another one than in the last fit"):
         clf.set_params(module__hidden_layer_sizes=(3,)).fit(X, y)

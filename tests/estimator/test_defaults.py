@@ -98,7 +98,7 @@ def test_a_new_residual_network_has_decays_and_a_rate_of_its_own():
     for changes in ({"strategy": "auc"}, {"strategy": "two-stage"}, {"variant": "lookahead"}):
         assert of(ResNet20, **changes) == (0.1, 5e-4, 0)
     # an instance may have learnt weights
-    assert of(ResNet20()) == of(nn.Conv2d) == (0.1, 1e-4, 2e-3)
+    assert of(ResNet20(3)) == of(nn.Conv2d) == (0.1, 1e-4, 2e-3)
 
 
 @pytest.mark.parametrize("n_rows", SIZES)
@@ -176,7 +176,7 @@ def test_rate_and_epochs_follow_the_batch_size_given_by_the_user(
 
 def test_epochs_of_other_networks_follow_the_batch_size_given_by_the_user():
     parameters = CompositionalAUCClassifier(batch_size=500).get_params(deep=False)
-    derived = net_parameters(parameters, ResNet20, (3, 8, 8), targets(5_000))
+    derived = net_parameters(parameters, nn.Conv2d, (3, 8, 8), targets(5_000))
     assert derived["max_epochs"] == 30  # 300 batches
     assert derived["lr"] == 0.1
 

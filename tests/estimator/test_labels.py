@@ -143,9 +143,9 @@ def test_known_classes_stay_and_unknown_labels_are_named():
         ValueError, match=r"y holds unknown labels \['dead'\]; the classes are \['ill', 'well'\]"
     ):
         encode_labels(np.array(["well", "dead"]), known=known)
-    with pytest.raises(ValueError, match=r"classes holds \['dead'\]"):
+    with pytest.raises(ValueError, match=r"classes holds unknown labels \['dead'\]"):
         encode_labels(np.array(["well", "ill"]), classes=["dead", "ill"], known=known)
-    with pytest.raises(ValueError, match=r"y holds \['dead'\]"):
+    with pytest.raises(ValueError, match=r"y holds unknown labels \['dead'\]"):
         encode_labels(np.array(["well", "dead"]), classes=["well", "ill"])
 
 

@@ -752,17 +752,19 @@ def test_pretraining_leaves_the_dual_problem_alone_and_ends_afresh(network, batc
     assert loss.alpha > 0
 
 
-def test_the_auc_stage_undoes_the_decay_of_stages_only(network):
+def test_the_auc_stage_begins_with_the_first_rates_or_those_that_were_kept(network):
     loss = CompositionalAUCLoss()
-    rates = {"lr": 0.1, "inner_lr": 0.05}
-    optimizer = PDSCA(network.parameters(), loss, **rates, pretraining=True)
-    # as a schedule of one's own does, which knows one rate only
-    for group in optimizer.param_groups:
-        group["lr"] *= 0.1
-    optimizer.restart_stage(0.5)
-    optimizer.start_auc_stage()
-    for group in optimizer.param_groups:
-        assert (group["lr"], group["inner_lr"]) == pytest.approx((0.01, 0.05))
+    for kept in (False, True):
+        optimizer = PDSCA(network.parameters(), loss, lr=0.1, inner_lr=0.05, pretraining=True)
+        # as a schedule does, which knows one of the rates only
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+        if kept:
+            optimizer.keep_rates()
+        optimizer.restart_stage(0.5)
+        optimizer.start_auc_stage()
+        rates = {(group["lr"], group["inner_lr"]) for group in optimizer.param_groups}
+        assert rates == {(0.0 if kept else 0.1, 0.05)}
 
 
 def test_the_auc_stage_begins_with_the_inner_phase(network, batch):
