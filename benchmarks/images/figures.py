@@ -58,7 +58,7 @@ def save_projections(results: pd.DataFrame, projections: Path, path: Path) -> No
             X, y = projection["X"], projection["y"]
         for label, name in enumerate(("negative", "positive")):
             panel.scatter(*X[y == label].T, s=5, alpha=0.6, label=name)
-        panel.set_title(model, fontsize=9)
+        panel.set_title(model.replace(":", "\n"), fontsize=8)
     panels[0].legend(fontsize=7)
     figure.suptitle(f"features of test images, two principal components, seed {seed}", fontsize=10)
     figure.savefig(path, dpi=100)
