@@ -39,10 +39,11 @@ def test_early_stopping_restores_the_best_epoch(toy, averaging):
 
 
 def test_early_stopping_ignores_the_first_of_two_stages(toy):
-    callback = EarlyStoppingAUC(n_iter_no_change=2)
-    net = fit(toy, callback, strategy="two-stage", lr=0.5)
-    assert callback.best_epoch_ > 15
-    assert not net.optimizer_.pretraining
+    callback = EarlyStoppingAUC(n_iter_no_change=1, tol=1.0)
+    # epochs of 25 batches are all checked, and no check is an improvement
+    net = fit(toy, callback, strategy="two-stage", batch_size=6, max_epochs=6)
+    assert len(net.history) == 5
+    assert callback.best_epoch_ > 3
 
 
 @pytest.mark.parametrize(

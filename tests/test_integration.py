@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
@@ -176,9 +175,3 @@ def test_positives_can_be_the_majority(parts):
     X_train, X_test, y_train, y_test = parts
     clf = make().fit(X_train, 1 - y_train)
     assert roc_auc_score(1 - y_test, clf.decision_function(X_test)) > 0.95
-
-
-def test_fit_does_not_change_the_thread_count(parts):
-    before = torch.get_num_threads()
-    make(max_epochs=1).fit(parts[0], parts[2])
-    assert torch.get_num_threads() == before

@@ -224,7 +224,7 @@ def test_datasets_with_random_numbers_and_workers(digits, path, n_workers):
     assert_same(clf.fit(dataset), whole, torch.from_numpy(X).float() / 255)
 
 
-def test_warm_start(data, path):
+def test_a_stopped_warm_start_goes_on(data, path):
     X, y = data
     whole = small(warm_start=True).fit(X, y)
     clf = stopped(clone(whole).set_params(checkpoint=path), X, y).fit(X, y)
@@ -238,7 +238,7 @@ def test_warm_start(data, path):
         clf.set_params(checkpoint=path).fit(X, y)
 
 
-def test_weights_groups_and_validation_data(data, path):
+def test_weights_groups_and_validation_data_must_be_those_of_the_stopped_fit(data, path):
     X, y = data
     given = {"sample_weight": 1 + np.arange(90) % 4, "groups": np.arange(90) // 2}
     given |= {"X_val": X[90:], "y_val": y[90:], "sample_weight_val": 1 + np.arange(30) % 3}
@@ -325,7 +325,7 @@ def test_a_network_whose_code_has_changed_is_refused(data, path, monkeypatch):
 
 
 @pytest.mark.parametrize("strategy", ["auc", "two-stage"])
-def test_more_epochs(data, path, strategy):
+def test_a_stopped_fit_may_go_on_for_more_epochs(data, path, strategy):
     parameters = {"strategy": strategy, "milestones": (0.75,), "early_stopping": False}
     whole = small(max_epochs=12, **parameters).fit(*data)
     clf = stopped(small(max_epochs=8, checkpoint=path, **parameters), *data, at=3)
@@ -360,7 +360,7 @@ def test_another_number_of_epochs_that_the_past_depends_on(data, path, parameter
     ],
     ids=lambda policy: str(policy["policy"]),
 )
-def test_learning_rate_schedulers(data, path, policy):
+def test_learning_rate_schedulers_go_on_where_they_stopped(data, path, policy):
     whole = small(callbacks=[LRScheduler(**policy)], milestones=()).fit(*data)
     clf = small(callbacks=[LRScheduler(**policy)], milestones=(), checkpoint=path)
     assert_same(stopped(clf, *data).fit(*data), whole, data[0])
@@ -368,7 +368,7 @@ def test_learning_rate_schedulers(data, path, policy):
 
 
 @pytest.mark.parametrize("on_train", [True, False])
-def test_scores_of_epochs(data, path, on_train):
+def test_scores_of_epochs_go_on_where_they_stopped(data, path, on_train):
     X, y = data
     given = {"X_val": X[:60], "y_val": y[:60]}
 
@@ -594,7 +594,7 @@ def test_the_file_may_be_deleted_while_a_fit_goes_on(data, path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
-def test_killed_fits():
+def test_killed_fits_end_with_the_model_of_fits_left_alone():
     """SKDAM_KILLS=200 kills more often."""
     n_kills = os.environ.get("SKDAM_KILLS", "10")
     run = subprocess.run([sys.executable, KILLING, n_kills], capture_output=True, text=True)

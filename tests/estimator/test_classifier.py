@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from skorch.callbacks import Callback
 
 from skdam import DivergenceError
 
@@ -106,17 +105,6 @@ def test_divergence_raises_and_keeps_the_earlier_fit(toy, make):
             getattr(clf, method)(X, y)
         np.testing.assert_array_equal(clf.decision_function(X), scores)
         assert clf.n_iter_ == 3
-
-
-def test_an_interrupt_keeps_the_epochs_trained_so_far(toy, make):
-    class Impatient(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            if len(net.history) == 2:
-                raise KeyboardInterrupt
-
-    clf = make(max_epochs=50, callbacks=[Impatient()]).fit(*toy)
-    assert clf.n_iter_ == 2
-    assert clf.predict(toy[0]).shape == (200,)
 
 
 @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])

@@ -146,3 +146,19 @@ def test_a_small_part_after_a_large_one_has_its_share_of_positives(make):
     before = str(clf.net_.module_)
     assert clf.partial_fit(X[20_000:], y[20_000:]).net_.sampling_rate == rate
     assert str(clf.net_.module_) == before
+
+
+def test_partial_fit_has_no_milestones(toy, make):
+    clf = make(lr=0.01, milestones=(0.25, 0.5), max_epochs=4, module__n_landmarks=0)
+    for _ in range(4):
+        clf.partial_fit(*toy)
+    np.testing.assert_array_equal(clf.history_["lr"], 0.01)
+
+
+@pytest.mark.parametrize("encoding", [None, "piecewise-linear"])
+def test_partial_fit_ignores_for_good_a_column_that_was_constant_at_first(toy, make, encoding):
+    X, y = toy
+    constant = X.copy()
+    constant[:, 0] = 1
+    clf = make(module__encoding=encoding).partial_fit(constant, y).partial_fit(X, y)
+    np.testing.assert_array_equal(clf.decision_function(X), clf.decision_function(constant))

@@ -1,7 +1,9 @@
 """What is chosen by the network, the shape and the number of rows of the data."""
 
+import ast
 import inspect
 import math
+import re
 
 import numpy as np
 import pytest
@@ -290,3 +292,48 @@ def test_tables_of_too_many_values_have_bins(many):
     wide = np.broadcast_to(many[:, :1], (len(many), 42))
     assert network_size(TabularMLP, wide, len(wide), 42)["n_values"] is None
     assert network_size(TabularMLP, wide[:, :40], len(wide), 40)["n_values"] == (400,) * 40
+
+
+DOCUMENTED = {
+    name: (of_tables, of_others)
+    for name, of_tables, of_others in re.findall(
+        r"^ +``(\w+)`` +(\S.*?) {2,}(\S.*)$", CompositionalAUCClassifier.__doc__, re.MULTILINE
+    )
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["betas", "weight_decay", "epoch_decay", "clip_value", "milestones"]
+)
+def test_what_is_automatic_is_what_the_documentation_says(name):
+    of_tables, of_others = DOCUMENTED[name]
+    of_others, _, of_resnet = of_others.partition("; ResNet20: ")
+    for module, shape, text in (
+        (TabularMLP, (3,), of_tables),
+        (nn.Conv2d, (3, 8, 8), of_others),
+        (ResNet20, (3, 8, 8), of_resnet or of_others),
+    ):
+        expected = math.inf if text == "inf" else ast.literal_eval(text)
+        assert recipe(module, "alternating", targets(500), shape)[name] == expected
+
+
+def test_the_default_network_predicts_with_the_average_that_is_documented():
+    averaging = recipe(TabularMLP, "alternating", targets(500), (3,))["optimizer__averaging"]
+    assert f"``optimizer__averaging={averaging}``" in CompositionalAUCClassifier.__doc__
+    assert "optimizer__averaging" not in recipe(TabularMLP, "lookahead", targets(500), (3,))
+
+
+@pytest.mark.parametrize("n_rows", SIZES)
+def test_batches_of_tables_are_a_share_of_the_rows(n_rows):
+    ours, others = (
+        recipe(module, "alternating", targets(n_rows), (3,))["batch_size"]
+        for module in (TabularMLP, nn.Linear)
+    )
+    assert ours == min(max(n_rows // 96, 128), 1024)
+    assert others == min(max(n_rows // 128, 64), 1024)
+
+
+def test_large_tables_have_more_dropout_but_very_large_ones_have_not():
+    assert network(20_000)["dropout"] == network(199_999)["dropout"] == 0.3
+    for n_rows in (19_999, 200_000):
+        assert "dropout" not in network(n_rows)

@@ -58,11 +58,6 @@ def test_a_fit_without_early_stopping_drops_the_earlier_best_score(toy, make):
     assert not hasattr(clf.set_params(early_stopping=False).fit(*toy), "best_score_")
 
 
-def test_early_stopping_does_not_end_the_first_of_two_stages(toy, make):
-    clf = make(strategy="two-stage", early_stopping=True, n_iter_no_change=1, max_epochs=20)
-    assert np.isfinite(clf.fit(*toy).history_["outer_loss"]).any()
-
-
 @pytest.mark.parametrize("callback", [None, EarlyStopping("valid_loss", patience=50)], ids=str)
 def test_the_callback_may_be_replaced(toy, make, callback):
     clf = make(early_stopping=True, callbacks__early_stopping=callback).fit(*toy)

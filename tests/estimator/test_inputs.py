@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from scipy.sparse import csr_array
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -360,3 +361,23 @@ def test_ordinary_numbers_have_no_offset():
     assert TableSpec.of_numbers(X.astype(np.float32)) == TableSpec()
     X[5, 2] = np.nan
     assert 1e10 < TableSpec.of_numbers(X).offsets[2] < 1.1e10
+
+
+@pytest.mark.parametrize("kind", ["table", "map", "images", "bytes"])
+def test_arrays_of_the_right_dtype_are_not_copied(toy, few_digits, make, tmp_path, kind):
+    seen = []
+
+    class Look(Callback):
+        def on_train_begin(self, net, X, **kwargs):
+            seen.append(X.X.data_ptr())
+            raise StopIteration
+
+    X, y = toy if kind in ("table", "map") else few_digits
+    if kind == "images":
+        X = X.astype(np.float32)
+    if kind == "map":
+        np.save(tmp_path / "X.npy", X)
+        X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    with pytest.raises(StopIteration):
+        make(callbacks=[Look()], cross_fit=kind != "map").fit(X, y)
+    assert seen == [X.ctypes.data]

@@ -61,9 +61,14 @@ def test_ctrl_c_reaches_the_caller_and_the_estimator_is_as_it_was(toy, make, whe
 
 
 def test_a_timer_may_press_ctrl_c(toy, make):
-    timer = threading.Timer(0.2, press_ctrl_c)
-    clf = make(max_epochs=10**6, early_stopping=False)
-    timer.start()
+    timer = threading.Timer(0.05, press_ctrl_c)
+
+    class StartTimer(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 1:
+                timer.start()
+
+    clf = make(max_epochs=10**6, early_stopping=False, callbacks=[StartTimer()])
     with pytest.raises(KeyboardInterrupt):
         clf.fit(*toy)
     timer.join()

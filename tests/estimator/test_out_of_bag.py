@@ -156,7 +156,6 @@ def test_few_positives_are_enough(toy, make, n_positive):
     X, y = toy
     rows = np.r_[np.flatnonzero(y == 1)[:n_positive], np.flatnonzero(y == 0)]
     clf = make(max_epochs=20).fit(X[rows], y[rows])
-    assert clf.n_iter_ == 20
     assert not hasattr(clf, "best_score_")  # they tell too little to stop by
     assert 0 <= clf.oob_score_ <= 1
     assert np.isfinite(clf.oob_decision_function_).all()
@@ -673,3 +672,18 @@ class Overflowing(TabularMLP):
 def test_scores_out_of_bag_that_overflow_are_an_error(toy, make):
     with pytest.raises(DivergenceError, match="scores of the training data overflow"):
         make(module=Overflowing).fit(*toy)
+
+
+@pytest.mark.parametrize("n_positive", [9, 10])
+def test_out_of_bag_scores_stop_training_from_ten_examples_of_each_class_on(toy, make, n_positive):
+    X, y = toy
+    rows = np.r_[np.flatnonzero(y == 1)[:n_positive], np.flatnonzero(y == 0)]
+    for labels in (y, 1 - y):
+        clf = make(max_epochs=1).fit(X[rows], labels[rows])
+        assert hasattr(clf, "best_score_") == (n_positive == 10)
+
+
+def test_validation_data_stops_training_after_ten_checks_without_an_improvement(toy, make):
+    X, y = toy
+    clf = make(max_epochs=40, batch_size=8, tol=1.0, cross_fit=False)
+    assert clf.fit(X, y, X_val=X, y_val=y).n_iter_ == 1 + 10

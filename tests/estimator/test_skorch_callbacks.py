@@ -169,3 +169,30 @@ def test_a_checkpoint_of_the_end_is_of_the_weights_that_are_kept(toy, make, tmp_
     saved = torch.load(tmp_path / "train_end_params.pt", weights_only=True)
     for name, weights in clf.net_.module_.state_dict().items():
         assert torch.equal(saved[name], weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        ("epoch_timer", "dur"),
+        ("train_loss", "train_loss"),
+        ("valid_loss", "valid_loss"),
+        ("out_of_bag", "oob_roc_auc"),
+    ],
+)
+def test_a_callback_of_the_classifier_is_switched_off_by_its_name(toy, make, name, recorded):
+    X, y = toy
+    given = {"X_val": X, "y_val": y} if name == "valid_loss" else {}
+    small = {"max_epochs": 1, "module__n_landmarks": 0, "early_stopping": False}
+    on, off = (
+        make(**small, **switch).fit(X, y, **given).history_.keys()
+        for switch in ({}, {f"callbacks__{name}": None})
+    )
+    assert on - off == {recorded}
+
+
+def test_without_the_stage_schedule_the_rate_stays(toy, make):
+    small = {"max_epochs": 2, "milestones": (0.5,), "module__n_landmarks": 0}
+    lr = make(**small, callbacks__stage_schedule=None).fit(*toy).history_["lr"]
+    assert lr[0] == lr[1]
+    assert make(**small).fit(*toy).history_["lr"][1] < lr[1]

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from sklearn import config_context
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -171,20 +173,41 @@ def test_partial_fit_takes_weights(toy, make):
 
 def test_early_stopping_scores_with_weights(toy, make):
     X, y = toy
-    clf = make(early_stopping=True, validation_fraction=0.4, max_epochs=2)
-    plain = clf.fit(X, y).history_["valid_roc_auc"]
-    only_some = np.where(X[:, 0] > 0, 100.0, 1e-3)
-    assert (clf.fit(X, y, sample_weight=only_some).history_["valid_roc_auc"] != plain).all()
+    weights = np.where(X[:, 0] > 0, 100.0, 1.0)
+    rows = []
+
+    class Look(Callback):
+        def on_train_begin(self, net, **kwargs):
+            rows.extend(net.train_split(None)[1].indices)
+
+    clf = make(
+        early_stopping=True, validation_fraction=0.4, module__n_landmarks=0, callbacks=[Look()]
+    ).fit(X, y, sample_weight=weights)
+    scores = clf.decision_function(X[rows])
+    weighted, plain = (
+        roc_auc_score(y[rows], scores, sample_weight=shares) for shares in (weights[rows], None)
+    )
+    assert clf.best_score_ == pytest.approx(weighted)
+    assert clf.best_score_ != pytest.approx(plain)
 
 
 def test_a_search_routes_weights_to_fit_and_score(toy, make):
     X, y = toy
+    small = {"lr": 0.01, "module__n_landmarks": 0}
     with config_context(enable_metadata_routing=True):
-        clf = make().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(clf, {"lr": [0.05, 0.1]}, cv=3)
-        weighted = search.fit(X, y, sample_weight=WEIGHTS).cv_results_["mean_test_score"]
-        plain = search.fit(X, y).cv_results_["mean_test_score"]
-    assert not np.array_equal(weighted, plain)
+        clf = make(**small).set_fit_request(sample_weight=True)
+        clf.set_score_request(sample_weight=True)
+        search = GridSearchCV(clf, {"tol": [0.0]}, cv=2, refit=False)
+        results = search.fit(X, y, sample_weight=WEIGHTS).cv_results_
+    small["tol"] = 0.0
+    expected = [
+        make(**small)
+        .fit(X[train], y[train], sample_weight=WEIGHTS[train])
+        .score(X[test], y[test], sample_weight=WEIGHTS[test])
+        for train, test in StratifiedKFold(2).split(X, y)
+    ]
+    found = [results[f"split{fold}_test_score"][0] for fold in range(2)]
+    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.skipif(

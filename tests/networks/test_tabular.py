@@ -451,3 +451,18 @@ def test_the_seed_determines_the_network_and_its_landmarks(table):
     module, other = fitted(table, n_landmarks=20), fitted(table, n_landmarks=20)
     for mine, its in zip(module.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(mine, its)
+
+
+def test_at_most_400_categories_have_a_vector_of_their_own_and_fewer_in_wide_tables(seeded):
+    def n_vectors(n_features, n=402):
+        X = torch.zeros(3 * n, n_features)
+        X[:, 0] = torch.arange(3 * n) % n
+        module = TabularMLP(
+            n_features, (4,), n_members=1, n_embedding=2, n_categories=(n, *[0] * (n_features - 1))
+        )
+        module.fit_statistics(X, (torch.arange(3 * n) % 2).float())
+        return len(module.encoded(X[:n])[0].unique(dim=0))
+
+    # the others share one
+    assert n_vectors(1) == n_vectors(81) == 401
+    assert n_vectors(82) < 401

@@ -161,11 +161,6 @@ def test_6_every_parameter_group_has_its_rate_and_decays(network):
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.15, 0.05, 0.05])
 
 
-def test_6_works_on_a_host_without_cuda(training, batch):
-    train(*training, batch, 2)
-    assert next(training[0].parameters()).device.type == "cpu"
-
-
 def test_7_the_sampler_leaves_the_global_generator_alone(untouched_generators):
     with untouched_generators():
         list(StratifiedBatchSampler([0, 1] * 10, 4, random_state=0))

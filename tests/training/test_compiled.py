@@ -329,13 +329,21 @@ def test_dropout_draws_as_it_does_when_not_compiled(p):
 
 class DropoutSchedule(Callback):
     def on_epoch_begin(self, net, **kwargs):
-        net.module_.layers[2].p = 0.1 * len(net.history)
+        for layer in net.module_.modules():
+            if isinstance(layer, Dropout):
+                layer.p = 0.2 * len(net.history)
 
 
 @needs_compiler
 def test_what_a_callback_changes_is_compiled_again(data):
-    clf = fitted(data, compile=True, n_members=1, callbacks=[DropoutSchedule()])
+    parameters = {"n_members": 1, "callbacks": [DropoutSchedule()]}
+    plain = fitted(data, **parameters).decision_function(data[0])
+    clf = fitted(data, **parameters, **TRACED)
     assert clf.net_.gradients_.name == "compiled"
+    scores = clf.decision_function(data[0])
+    np.testing.assert_allclose(scores, plain, rtol=1e-3, atol=1e-4)
+    unchanged = fitted(data, n_members=1).decision_function(data[0])
+    assert not np.allclose(unchanged, plain, rtol=1e-3, atol=1e-4)
 
 
 @needs_compiler
