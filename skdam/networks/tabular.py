@@ -86,6 +86,11 @@ class TabularMLP(nn.Module):
     ValueError
         If a parameter is out of range.
 
+    Notes
+    -----
+    To change parameters, load a state dict or write to them within :func:`torch.no_grad`. Torch
+    does not count what is written through ``.data``, so predictions may not notice it.
+
     References
     ----------
     .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
