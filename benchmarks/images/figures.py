@@ -28,9 +28,12 @@ def save_curves(results: pd.DataFrame, path: Path) -> None:
         panels, (("valid_auc", "validation"), ("test_auc", "test")), strict=True
     ):
         for index, (model, rows) in enumerate(by_model(results)):
-            curves = np.array(list(rows[column]))
+            pairs = zip(rows["epochs"], rows[column], strict=True)
+            curves = pd.DataFrame([dict(zip(*pair, strict=True)) for pair in pairs])
+            # over the epochs after which all seeds were scored
+            mean = curves.dropna(axis=1).mean()
             style = "-" if index < 10 else "--"  # matplotlib has ten colours
-            axes.plot(rows["epochs"].iloc[0], curves.mean(0), style, label=model)
+            axes.plot(mean.index, mean, style, label=model)
         axes.set(xlabel="epochs", ylabel=f"ROC AUC on {images} images, mean over seeds")
     panels[1].legend(fontsize=8)
     figure.savefig(path, dpi=120)
