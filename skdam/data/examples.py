@@ -129,25 +129,25 @@ def labelled(dataset: Any) -> Any:
     return dataset if is_skorch_dataset(dataset) else LabelledDataset(dataset)
 
 
-def copied(dataset: Any, known: dict[int, Any] | None = None) -> Any:
+def copied(dataset: Any, copies: dict[int, Any] | None = None) -> Any:
     """Return a copy of a dataset and of those that it wraps, which can open files of its own.
 
     Parameters
     ----------
     dataset : torch.utils.data.Dataset or skorch.helper.SliceDataset
         Everything that is neither is shared with the copy.
-    known : dict or None, default=None
+    copies : dict or None, default=None
         Copies that there are already, by the id of what they are copies of.
     """
-    known = {} if known is None else known
-    if id(dataset) in known:
-        return known[id(dataset)]
-    copy_of = known[id(dataset)] = copy.copy(dataset)
+    copies = {} if copies is None else copies
+    if id(dataset) in copies:
+        return copies[id(dataset)]
+    copy_of = copies[id(dataset)] = copy.copy(dataset)
     for name, value in getattr(copy_of, "__dict__", {}).items():
         if _is_dataset(value):
-            setattr(copy_of, name, copied(value, known))
+            setattr(copy_of, name, copied(value, copies))
         elif isinstance(value, list) and value and all(map(_is_dataset, value)):
-            setattr(copy_of, name, [copied(item, known) for item in value])
+            setattr(copy_of, name, [copied(item, copies) for item in value])
     return copy_of
 
 

@@ -78,7 +78,7 @@ def learn_decision(
         kind = "sigmoid" if calibration == "auto" else calibration
         decision = Decision.calibrated(out_of_bag, targets, weights, kind)
     else:
-        # both without weights: by the weighted losses, those of the classes are in the logits
+        # the weighted losses have put the weights into the logits, so neither share is weighted
         decision = Decision.of_prior(float(np.mean(targets)), sampling_rate)
     odds = odds_of_class_weight(class_weight, classes, targets, weights)
     return decision.shifted(odds) if odds else decision

@@ -38,12 +38,12 @@ from skdam.training.epoch import ValidationScores, needs_no_loader, train_epoch
 from skdam.training.gradients import choose
 from skdam.training.observers import is_observed
 from skdam.training.scoring import (
+    decision_of,
     embedding_of,
     evaluate,
     n_members_of,
     padded,
     probabilities,
-    vote,
 )
 from skdam.training.step import Step
 
@@ -413,11 +413,14 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             return values.to(self.device)
         return to_tensor(values, device=self.device)
 
+    def _as_input(self, X: Any) -> Tensor:
+        return scaled(self._on_device(X))
+
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Return the module's output; bytes reach it as numbers in [0, 1]."""
         if not isinstance(x, Tensor):
             return super().infer(x, **fit_params)
-        return self.module_(scaled(self._on_device(x)), **fit_params)
+        return self.module_(self._as_input(x), **fit_params)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the logits of a batch, computed on padded rows."""
@@ -429,12 +432,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits as float64 of shape (n,), larger for the positive class."""
         self.check_is_fitted()
-        decide = getattr(self.module_, "decision_function", None)
-        if inspect.ismethod(decide):
-            logits = self._evaluate(X, lambda batch: decide(scaled(self._on_device(batch))))
-        else:
-            logits = self._evaluate(X, lambda batch: vote(self.module_, self.infer(batch)))
-        return logits.double().numpy()
+        decide = decision_of(self.module_, self.infer, self._as_input)
+        return self._evaluate(X, decide).double().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the sigmoid of the logits as probabilities of shape (n, 2)."""
@@ -463,9 +462,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         """
         self.check_is_fitted()
         embed = embedding_of(self.module_)
-        return self._evaluate(
-            X, lambda batch: embed(scaled(self._on_device(batch))).float()
-        ).numpy()
+        return self._evaluate(X, lambda batch: embed(self._as_input(batch)).float()).numpy()
 
     def _evaluate(self, X: Any, function: Callable[[Any], Tensor]) -> Tensor:
         self.check_is_fitted()

@@ -41,14 +41,20 @@ def vote(module: nn.Module, logits: Tensor) -> Tensor:
     return getattr(module, "vote", mean_probability_logit)(logits)
 
 
-def decision_of(module: nn.Module, infer: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+def decision_of(
+    module: nn.Module,
+    infer: Callable[[Any], Tensor],
+    as_input: Callable[[Any], Any] = lambda batch: batch,
+) -> Callable[[Any], Tensor]:
     """Return the function that gives one logit for each row of a batch.
 
-    It is the method ``decision_function`` of the module, if any, or else the vote of what
-    ``infer`` returns.
+    It is the method ``decision_function`` of the module, if any, which gets what ``as_input`` makes
+    of a batch, or else the vote of what ``infer`` returns.
     """
     decide = getattr(module, "decision_function", None)
-    return decide if inspect.ismethod(decide) else lambda batch: vote(module, infer(batch))
+    if inspect.ismethod(decide):
+        return lambda batch: decide(as_input(batch))
+    return lambda batch: vote(module, infer(batch))
 
 
 def padded(X: Any) -> Any:
