@@ -26,6 +26,10 @@ class Classes(NamedTuple):
         """Return those of targets, of shape (batch,) and of a floating-point dtype."""
         return targets.classes if isinstance(targets, Targets) else cls._equal(targets)
 
+    def positives_of(self, values: Tensor) -> Tensor:
+        """Return ``is_positive``, as one column if the values of the examples have columns."""
+        return self.is_positive.unsqueeze(1) if values.ndim == 2 else self.is_positive
+
     @classmethod
     def _equal(cls, labels: Tensor) -> Classes:
         is_positive = labels > 0.5
@@ -45,11 +49,13 @@ class Classes(NamedTuple):
     def _weighted(cls, labels: Tensor, weights: Tensor) -> Classes:
         is_positive = labels > 0.5
         column = is_positive.unsqueeze(1) if weights.ndim == 2 else is_positive
+        # summed class by class: a difference from the total would lose a class of small weight
+        positive = torch.where(column, weights, 0).sum(0)
+        negative = torch.where(column, 0, weights).sum(0)
         # a class without weight contributes nothing, nor does a batch that is one member's fold
         least = torch.finfo(weights.dtype).tiny
-        positive = torch.where(column, weights, 0).sum(0)
-        total = weights.sum(0).clamp(min=least)
-        mean_weights = weights / torch.where(column, positive, total - positive).clamp(min=least)
+        total = (positive + negative).clamp(min=least)
+        mean_weights = weights / torch.where(column, positive, negative).clamp(min=least)
         return cls(
             is_positive,
             positive / total,
@@ -63,8 +69,8 @@ class Targets(Tensor):
     """Labels 0 or 1 with weights.
 
     To everyone else it is an ordinary tensor, as a :class:`torch.nn.Parameter` is, and what is
-    computed from it is one. Only :func:`rows_of`, :func:`split_rows`, :meth:`to` and copies keep
-    weights and folds.
+    computed from it is one. Only :func:`rows_of`, :func:`split_rows`, :meth:`to`,
+    :meth:`pin_memory` and copies keep weights and folds.
 
     Attributes
     ----------
@@ -140,6 +146,13 @@ class Targets(Tensor):
         weights = None if self.weights is None else self.weights.to(*args, **kwargs)
         folds = None if self.folds is None else self.folds.to(moved.device)
         return Targets.of(moved, weights, folds, self.n_folds)
+
+    def pin_memory(self, *args: Any) -> Targets:
+        """Return the targets in pinned memory, with weights and folds; a DataLoader calls this."""
+        labels = self.as_subclass(Tensor).pin_memory(*args)
+        weights = None if self.weights is None else self.weights.pin_memory(*args)
+        folds = None if self.folds is None else self.folds.pin_memory(*args)
+        return Targets.of(labels, weights, folds, self.n_folds)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Targets:
         labels = self.as_subclass(Tensor).clone()

@@ -195,3 +195,22 @@ def test_a_batch_of_one_fold_teaches_its_member_nothing(phase, parameters):
     assert loss.isfinite()
     assert gradient[:, [0, 2]].all()
     assert not gradient[:, 1].any()
+
+
+@pytest.mark.parametrize("light", [0.0, 1.0])
+def test_a_class_of_small_weight_keeps_its_share_of_the_mean(light):
+    labels = torch.tensor([1.0, 0.0] * 50)
+    weights = torch.where(labels == light, 1e-9, 1.0)
+    assert_close = torch.testing.assert_close
+    assert_close(Targets.of(labels, weights).classes.mean_weights, torch.full((100,), 0.02))
+
+
+def test_pinning_keeps_weights_and_folds(monkeypatch):
+    # there is no memory to pin without an accelerator
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *args: tensor.clone())
+    folds = torch.tensor([0, 1, 0, 1])
+    pinned = Targets.of(LABELS.clone(), WEIGHTS, folds, 2).pin_memory()
+    assert torch.equal(weights_of(pinned), WEIGHTS)
+    assert torch.equal(folds_of(pinned), folds)
+    assert torch.equal(pinned.member_weights[:, 0], WEIGHTS * folds)
+    assert are_plain(Targets.of(LABELS.clone()).pin_memory())

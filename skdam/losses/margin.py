@@ -111,7 +111,7 @@ class AUCMarginLoss(OuterLoss):
         """Return the loss of each column of logits, as :class:`OuterLoss` says."""
         classes = Classes.of(targets)
         weights, signed, scale = self._weights(classes)
-        is_positive = classes.is_positive.unsqueeze(1) if logits.ndim == 2 else classes.is_positive
+        is_positive = classes.positives_of(logits)
         scores = torch.sigmoid(logits)
         spread = weighted_sum(weights, (scores - torch.where(is_positive, self.a, self.b)).square())
         gap = weighted_sum(signed, scores)  # mean score of positives less that of negatives
@@ -140,8 +140,6 @@ class AUCMarginLoss(OuterLoss):
         if self.version == "v2":
             return classes.mean_weights, classes.signed_weights, None
         p = classes.rate if self.prior is None else torch.full_like(classes.rate, self.prior)
-        is_positive = classes.is_positive
-        if classes.batch_weights.ndim == 2:
-            is_positive = is_positive.unsqueeze(1)
+        is_positive = classes.positives_of(classes.batch_weights)
         weights = torch.where(is_positive, 1 - p, p) * classes.batch_weights
         return weights, torch.where(is_positive, weights, -weights), p * (1 - p)

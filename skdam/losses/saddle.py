@@ -62,7 +62,7 @@ class AUCSaddleLoss(OuterLoss):
         """Return the loss of each column of logits, as :class:`OuterLoss` says."""
         classes = Classes.of(targets)
         weights = classes.mean_weights
-        is_positive = classes.is_positive.unsqueeze(1) if logits.ndim == 2 else classes.is_positive
+        is_positive = classes.positives_of(logits)
         scores = torch.sigmoid(logits)
         gap = weighted_sum(classes.signed_weights, scores)
         both = weighted_sum(weights, scores)  # mean score of positives and that of negatives

@@ -27,8 +27,8 @@ class KernelMachine(nn.Module):
     on the ``D`` columns that vary. The weights :math:`w` are those of ridge regressions of targets
     -1 and 1, with both classes weighted equally [1]_, on each :math:`d` with each of the penalties
     0.03, 0.1, 0.3, 1, 3, 10 and 30. For fixed spreads of the scores within the classes this
-    maximises the distance of the class means: except for the hinge it is the AUC margin loss in
-    closed form.
+    maximises the distance of the class means: it minimises, in closed form, the AUC margin loss
+    without its hinge.
 
     Each regression is solved once for each fold, without the rows of the fold and without the
     landmarks from it, so each row has out-of-bag scores. These tell how good a setting is: the
@@ -183,8 +183,7 @@ def kernels_of(distance: Tensor, n_columns: int) -> Iterator[Tensor]:
 def _balanced(y: Tensor, weights: Tensor) -> Tensor:
     """Return weights with the same sum for both classes, n in all."""
     positive = y == 1
-    of_positives = weights[positive].sum()
-    of_class = torch.where(positive, of_positives, weights.sum() - of_positives)
+    of_class = torch.where(positive, weights[positive].sum(), weights[~positive].sum())
     return len(y) / 2 * weights / of_class
 
 

@@ -97,8 +97,8 @@ def quantiles(values: Tensor, levels: Tensor, weights: Tensor | None) -> Tensor:
 def usual_range(values: Tensor, weights: Tensor) -> tuple[float, float]:
     """Return the range of a column without outliers and placeholders such as -999.
 
-    It goes ten times the distance of the quartiles beyond them. Where these are equal, as in a
-    column that is mostly 0, other quantiles take their place.
+    It extends beyond each quartile by ten times the distance between the quartiles. Where these are
+    equal, as in a column that is mostly 0, other quantiles take their place.
 
     Parameters
     ----------

@@ -219,13 +219,13 @@ class TabularMLP(nn.Module):
         landmarks = draw_by_class(
             few.as_subclass(Tensor), len(self.kernel_machine.landmarks), weights_of(few)
         )
-        weights = weights_of(few)
+        of_few = weights_of(few)
         self.kernel_machine.fit(
             self.columns(self._on_device(X[rows])),
             self._on_device(few.as_subclass(Tensor)),
             self._on_device(folds[rows]),
             self._on_device(landmarks),
-            None if weights is None else self._on_device(weights),
+            None if of_few is None else self._on_device(of_few),
         )
 
     def _on_device(self, values: Tensor) -> Tensor:

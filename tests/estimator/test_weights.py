@@ -221,3 +221,11 @@ def test_batches_with_weights_are_not_compiled(toy, make):
         clf.fit(X, y, sample_weight=WEIGHTS)
     expected = make(cross_fit=False).fit(X, y, sample_weight=WEIGHTS)
     np.testing.assert_array_equal(clf.decision_function(X), expected.decision_function(X))
+
+
+@pytest.mark.parametrize("light", [0, 1])
+def test_one_class_may_weigh_a_billionth_of_the_other(toy, make, light):
+    X, y = toy
+    clf = make(max_epochs=10, cross_fit=True).fit(X, y, np.where(y == light, 1e-9, 1.0))
+    assert np.isfinite(clf.history_["outer_loss"]).all()
+    assert clf.score(X, y) > 0.9

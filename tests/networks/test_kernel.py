@@ -158,6 +158,15 @@ def test_weights_count_as_repetitions(data):
     assert_close(weighted.out_of_bag(Z, folds), other.out_of_bag(Z, folds))
 
 
+@pytest.mark.parametrize("light", [0.0, 1.0])
+def test_the_weight_of_a_class_as_a_whole_has_no_effect(data, light):
+    Z, y, folds = data
+    weighted = fitted(Z, y, folds, weights=torch.where(y == light, 2.0**-40, 1.0))
+    # the votes of settings depend on the weighted deviations of scores, the ranking little
+    scores, expected = weighted(Z), fitted(Z, y, folds)(Z)
+    assert np.corrcoef(scores, expected)[0, 1] > 0.999
+
+
 def test_the_state_dict_holds_all_that_is_learnt(data):
     Z, y, folds = data
     machine, other = fitted(*data), KernelMachine(4, 90, N_FOLDS)
