@@ -148,8 +148,10 @@ class EarlyStoppingAUC(Callback):
             return
         self._recent_ = [*self._recent_, score][-self.window :]
         score = float(np.mean(self._recent_))
-        self._n_stalled_ = 0 if score >= self.best_score_ + self.tol else self._n_stalled_ + 1
-        if score > self.best_score_:
+        is_best = score > self.best_score_
+        has_improved = is_best and score >= self.best_score_ + self.tol
+        self._n_stalled_ = 0 if has_improved else self._n_stalled_ + 1
+        if is_best:
             self.best_score_ = score
             self.best_epoch_ = net.history[-1, "epoch"]
             self._best_state_ = copy.deepcopy(net.training_state())

@@ -26,8 +26,8 @@ def make_imbalanced(
     y : array-like of shape (n,)
         Labels; all except ``positive_label`` are negatives.
     positive_rate : float
-        Share of positives in the result, in (0, 1), at most their share in y. It is met
-        as closely as whole examples allow, with at least one positive.
+        Share of positives in the result, in (0, 1), at most their share in y. The number of
+        positives is rounded, and at least one.
     positive_label : object, default=1
         Label of the positives.
     random_state : int, RandomState instance or None, default=None
@@ -43,8 +43,8 @@ def make_imbalanced(
     Raises
     ------
     ValueError
-        If the rate is out of range, if there are too few positives for it, or if X and y
-        differ in length.
+        If the rate is out of range, if there are too few positives for it, if there are no
+        negatives, or if X and y differ in length.
 
     Examples
     --------
@@ -64,6 +64,8 @@ def make_imbalanced(
         raise ValueError(f"positive_rate must be in (0, 1), got {positive_rate!r}.")
     positives = np.flatnonzero(labels == positive_label)
     negatives = np.flatnonzero(labels != positive_label)
+    if not len(negatives):
+        raise ValueError(f"all labels are {positive_label!r}; there must be other ones as well.")
     wanted = max(round(positive_rate / (1 - positive_rate) * len(negatives)), 1)
     if wanted > len(positives):
         raise ValueError(

@@ -154,7 +154,7 @@ class TrainingHistoryDisplay:
             ]
 
         switches = _switches(self.history)
-        stages = _milestones(self.history) - switches
+        stages = _milestones(self.history, switches)
         # an epoch begins between its value and the one before
         return {
             "stage": lines([epoch - 0.5 for epoch in sorted(stages)], ":", "new stage"),
@@ -173,12 +173,12 @@ def _switches(history: Mapping[str, Any]) -> set[int]:
     return {int(i) + 2 for i in np.flatnonzero((inner & ~outer)[:-1] & (outer & ~inner)[1:])}
 
 
-def _milestones(history: Mapping[str, Any]) -> set[int]:
-    """Return the epochs in which the learning rate is another one than in the epoch before.
+def _milestones(history: Mapping[str, Any], switches: set[int]) -> set[int]:
+    """Return the epochs, except switches, in which the learning rate is another one than before.
 
     There are none if it changes more often than in every second epoch: that is no schedule of
     stages.
     """
     rates = np.asarray(history.get("lr", ()), dtype=float)
-    changed = np.flatnonzero(rates[1:] != rates[:-1]) + 2
-    return set(map(int, changed)) if 2 * len(changed) <= len(rates) else set()
+    changed = set(map(int, np.flatnonzero(rates[1:] != rates[:-1]) + 2)) - switches
+    return changed if 2 * len(changed) <= len(rates) else set()

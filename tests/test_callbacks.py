@@ -158,6 +158,12 @@ def test_checks_that_improve_by_less_than_tol_are_counted(toy):
     assert len(net.history) == stop.best_epoch_ == 4
 
 
+def test_equal_scores_are_no_improvement(toy):
+    net, stop = stopped(toy, [1.0] * 6, n_iter_no_change=3, tol=0)
+    assert len(net.history) == 4
+    assert stop.best_epoch_ == 1
+
+
 def test_a_second_training_does_not_know_the_scores_of_the_first(toy):
     scores = [0.9, 0.8, 0.5, 0.6, 0.4]
     net, stop = stopped(toy, scores[:2], window=2)

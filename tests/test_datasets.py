@@ -42,3 +42,8 @@ def test_a_rate_out_of_range_is_an_error(rate):
 def test_too_few_positives_are_an_error():
     with pytest.raises(ValueError, match="needs 9 examples of 1 for 9 others, there are 1"):
         make_imbalanced(np.zeros((10, 1)), [1] + [0] * 9, 0.5)
+
+
+def test_labels_without_negatives_are_an_error():
+    with pytest.raises(ValueError, match="all labels are 1; there must be other ones"):
+        make_imbalanced([[0], [1]], [1, 1], 0.5)

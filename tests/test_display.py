@@ -71,6 +71,14 @@ def test_stages_are_where_the_rate_changes_now_and_then(rates, stages):
     assert places(TrainingHistoryDisplay(history).plot())["stage"] == stages
 
 
+def test_milestones_of_both_stages_are_marked_beside_the_switch():
+    none, loss = [np.nan] * 4, [1.0] * 4
+    history = {"inner_loss": loss + none, "outer_loss": none + loss}
+    display = TrainingHistoryDisplay(history | {"lr": [1, 1, 0.1, 0.01] * 2}).plot()
+    assert places(display)["stage"] == [2.5, 3.5, 6.5, 7.5]
+    assert places(display)["switch"] == [4.5]
+
+
 @pytest.mark.parametrize("size", [(6, 5), (3, 2.5)])
 def test_the_legend_is_off_the_curves_and_labels(size):
     history = {"inner_loss": [0.5, 0.4], "outer_loss": [0.5, 0.4], "oob_roc_auc": [0.6, 0.7]}

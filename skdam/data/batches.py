@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from skdam._targets import rows_of, split_rows
+from skdam._targets import are_plain, rows_of, split_rows
 from skdam.data.examples import labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset, is_in_memory, unwrapped
 from skdam.data.sampling import StratifiedBatchSampler
@@ -99,6 +99,25 @@ def take(dataset: Any, indices: Iterable[int]) -> Any:
 def keep_batch(batch: Any) -> Any:
     """Collate what a dataset yields that reads whole batches, see :func:`yields_batches`."""
     return batch
+
+
+class CollatedExamples:
+    """Collates a batch that was read as a whole by a user's function of single examples.
+
+    Parameters
+    ----------
+    collate : callable
+        Takes a list of pairs (x, y), returns a pair of batches, as for any DataLoader.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self._collate = collate
+
+    def __call__(self, batch: tuple[Tensor, Tensor]) -> tuple[Any, Any]:
+        """Return the batch; targets with weights or folds stay as they are."""
+        X, y = batch
+        collated, labels = self._collate(list(zip(X, y.as_subclass(Tensor), strict=True)))
+        return collated, labels if are_plain(y) else y
 
 
 def scaled(X: Tensor) -> Tensor:

@@ -140,10 +140,10 @@ class CompositionalAUCClassifier(
         Examples in a batch, >= 2. If it is larger than the data, a batch has as many examples as
         the data.
     sampling_rate : float or "auto", default="auto"
-        Share of positives in a training batch, in (0, 1). "auto" is 1/2. Only for the default
-        network for tables, with 20,000 rows or more, the rarer class has the geometric mean of
-        1/2 and its share in the data: its rows are repeated less often. A model that is trained
-        further keeps the share of its first training.
+        Share of positives in a training batch, in (0, 1). "auto" is 1/2. For the default network
+        for tables, with 20,000 rows or more, it is such that the share of the rarer class is
+        sqrt(1/2 * its share in the data), which is less than 1/2, so that its rows are repeated
+        less often. A model that is trained further keeps the share of its first training.
     n_members : int or None, default=None
         Members of the ensemble, >= 1, for a module class with a parameter of that name.
         None means the default of the module: 8 for :class:`~skdam.TabularMLP`;
@@ -194,10 +194,10 @@ class CompositionalAUCClassifier(
         call resumes from there and ends with the same model, bit for bit. The file is written at
         the start of each epoch and, for data in memory, each minute within long epochs; a fit that
         ends removes it. Other parameters or other data than those of the file are an error.
-        ``verbose`` and ``n_jobs`` may differ, and ``max_epochs`` as long as the epochs so far would
-        have been the same. A path that is a folder, or that ends with a separator, holds a file
-        for each fit, as a search needs. Callbacks keep their state if they have ``state_dict`` and
-        ``load_state_dict``. :meth:`partial_fit` ignores it.
+        ``verbose`` and ``n_jobs`` may differ, and so may ``max_epochs``, if that does not change
+        the epochs that have been trained. A path that is a folder, or that ends with a separator,
+        holds a file for each fit, as a search needs. Callbacks keep their state if they have
+        ``state_dict`` and ``load_state_dict``. :meth:`partial_fit` ignores it.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "auto", which is CUDA if present and otherwise the CPU.
     compile : bool, default=False
@@ -215,11 +215,11 @@ class CompositionalAUCClassifier(
         batch. "auto" does so on CUDA if the data takes at most half of the free memory.
     n_jobs : int or None, default=None
         Threads of torch on the CPU in ``fit`` and in prediction, >= 1, or -1 for as many as torch
-        has. None takes one thread for each 2**28 in the product of ``batch_size``, the number of
-        parameters of the network and, for images, an eighth of the pixels, and at least one: with
-        less work, threads wait for each other, and long if the cores are busy. The number is never
-        more than ``torch.get_num_threads()``, which joblib lowers in its processes, and is restored
-        at the end. It has no effect on CUDA.
+        has. None estimates the work of a batch as ``batch_size`` times the parameters of the
+        network and, for images, times an eighth of the pixels. It takes one thread for each 2**28
+        of that, and at least one; with less work, threads would mostly wait for each other. The
+        number is never more than ``torch.get_num_threads()``, which joblib lowers in its processes,
+        and is restored at the end. It has no effect on CUDA.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches, dropout and the validation split. The same int
         gives the same model, bit for bit, on the same CPU with the same number of threads.
@@ -307,7 +307,7 @@ class CompositionalAUCClassifier(
 
     A pickle holds the parameters and the state dicts of network, loss and optimizer. Loading
     it builds the network from its class. So a custom module has to keep all that it learns in
-    parameters and buffers. :meth:`trim_for_prediction` makes it several times smaller.
+    parameters and persistent buffers. :meth:`trim_for_prediction` makes it several times smaller.
 
     Take care with whom you share a model of confidential data: the default network for tables holds
     up to 512 training rows, and values and categories that occur in the columns. The page
@@ -473,12 +473,12 @@ class CompositionalAUCClassifier(
             cross-fitting, so that out-of-bag scores are by a member that has not seen the group.
             Refused where there is no cross-fitting; see ``cross_fit``.
         X_val : array-like of shape (n_val, n_features) or (n_val, ...), or Dataset, optional
-            Validation data of the same form as X, which is not trained on. Its ``valid_loss`` and
-            ``valid_roc_auc`` are in ``history_``, and ``early_stopping`` says whether it stops
-            training. In a search such as :class:`~sklearn.model_selection.GridSearchCV`,
-            scikit-learn splits an argument of ``fit`` like X if it is as long as X. So there X_val
-            must not be as long as X. A Pipeline does not transform X_val, unless it is named in its
-            ``transform_input``.
+            Validation data of the same form as X, which is not trained on. Its ``valid_roc_auc``
+            and its ``valid_loss``, a mean over the batches of scoring, are in ``history_``, and
+            ``early_stopping`` says whether it stops training. In a search such as
+            :class:`~sklearn.model_selection.GridSearchCV`, scikit-learn splits an argument of
+            ``fit`` like X if it is as long as X. So there X_val must not be as long as X. A
+            Pipeline does not transform X_val, unless it is named in its ``transform_input``.
         y_val : array-like of shape (n_val,), optional
             Labels of X_val, of both classes. Those of a Dataset of pairs are read if it is
             missing.

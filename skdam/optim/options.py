@@ -74,6 +74,5 @@ def normalise_group(group: Options) -> None:
     group["betas"] = tuple(betas)
     if not 0 < group["beta2"] <= 1:
         raise ValueError(f"beta2 must be a number in (0, 1], got {group['beta2']!r}.")
-    # a scheduler of torch looks there for the rate that it starts from
-    group.setdefault("initial_lr", group["lr"])
-    group.setdefault("initial_inner_lr", group["inner_lr"])
+    group.setdefault("first_lr", group["lr"])
+    group.setdefault("first_inner_lr", group["inner_lr"])

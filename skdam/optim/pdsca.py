@@ -230,7 +230,7 @@ class PDSCA(torch.optim.Optimizer):
     @property
     def trained_parameters(self) -> list[Tensor]:
         """All parameters that require gradients, those of the loss included."""
-        return [p for group in self.param_groups for p in group["params"] if _is_trained(p)]
+        return [p for group in self.param_groups for p in group["params"] if is_trained(p)]
 
     @property
     def phases_per_batch(self) -> int:
@@ -306,7 +306,7 @@ class PDSCA(torch.optim.Optimizer):
         self._steps += 1
         if self.averaging is not None:
             groups = (group for group in self.param_groups if not group["auxiliary"])
-            weights = [p for group in groups for p in group["params"] if _is_trained(p)]
+            weights = [p for group in groups for p in group["params"] if is_trained(p)]
             states = [self.state[parameter] for parameter in weights]
             average_weights(Group(weights, states, {}), self.averaging, self._steps)
         return value
@@ -332,9 +332,9 @@ class PDSCA(torch.optim.Optimizer):
                     state["stage_steps"] = 0
 
     def keep_rates(self) -> None:
-        """Let :meth:`start_auc_stage` and schedulers return to the rates of now."""
+        """Let :meth:`start_auc_stage` return to the rates of now."""
         for group in self.param_groups:
-            group["initial_lr"], group["initial_inner_lr"] = group["lr"], group["inner_lr"]
+            group["first_lr"], group["first_inner_lr"] = group["lr"], group["inner_lr"]
 
     def start_auc_stage(self) -> None:
         """End the pretraining: averages start anew, rates return to their first values.
@@ -349,8 +349,8 @@ class PDSCA(torch.optim.Optimizer):
         self._steps = 0
         self.state.clear()
         for group in self.param_groups:
-            group["lr"] = group["initial_lr"]
-            group["inner_lr"] = group["initial_inner_lr"]
+            group["lr"] = group["first_lr"]
+            group["inner_lr"] = group["first_inner_lr"]
 
     @torch.no_grad()
     def eval(self) -> None:
@@ -372,19 +372,20 @@ class PDSCA(torch.optim.Optimizer):
     def train(self) -> None:
         """Give the network back the weights that the next step starts from.
 
-        If the weights were changed in eval mode, for example by loading others, training starts
-        from those.
+        If weights were changed in eval mode, for example by loading others, training starts from
+        all that the network holds.
         """
-        if self._holds_prediction:
-            for parameter, state in self._trained_states():
-                if "primal" not in state:
-                    continue
-                primal = state.pop("primal")
-                if torch.equal(parameter, state[self._prediction]):
-                    parameter.copy_(primal)
-                else:
-                    state[self._prediction].copy_(parameter)
-            self._holds_prediction = False
+        if not self._holds_prediction:
+            return
+        kept = [(p, state) for p, state in self._trained_states() if "primal" in state]
+        are_as_left = all(torch.equal(p, state[self._prediction]) for p, state in kept)
+        for parameter, state in kept:
+            primal = state.pop("primal")
+            if are_as_left:
+                parameter.copy_(primal)
+            else:
+                state[self._prediction].copy_(parameter)
+        self._holds_prediction = False
 
     @property
     def _prediction(self) -> str:
@@ -430,6 +431,8 @@ class PDSCA(torch.optim.Optimizer):
                     f"has {name}={getattr(self, name)!r}."
                 )
         super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            normalise_group(group)
         for parameter, state in self.state.items():
             if "step" in state:  # torch moves all of a state but this
                 state["step"] = state["step"].to(parameter.device)
@@ -517,7 +520,7 @@ class PDSCA(torch.optim.Optimizer):
         """
         alike: dict[Any, Group] = {}
         for options in self.param_groups:
-            if of == ("network" if options["auxiliary"] else "loss"):
+            if of not in ("all", "loss" if options["auxiliary"] else "network"):
                 continue
             group = alike.setdefault(options_of(options), Group([], [], options))
             for parameter in options["params"]:
@@ -536,5 +539,6 @@ class PDSCA(torch.optim.Optimizer):
         return ((p, state) for p, state in self.state.items() if p.requires_grad)
 
 
-def _is_trained(parameter: Tensor) -> bool:
+def is_trained(parameter: Tensor) -> bool:
+    """Return whether steps change a parameter: it requires gradients, and has values."""
     return parameter.requires_grad and not is_lazy(parameter)

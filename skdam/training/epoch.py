@@ -18,6 +18,7 @@ from skdam.data.batches import keep_batch, whole_batches
 from skdam.data.examples import has_plain_targets
 from skdam.data.memory import is_in_memory, resident
 from skdam.data.sampling import StratifiedBatchSampler
+from skdam.optim.pdsca import is_trained
 from skdam.training.culprit import not_finite
 from skdam.training.observers import only_ours_sees_targets
 from skdam.training.scoring import vote
@@ -103,7 +104,7 @@ def training_batches(net: Any, iterator: Any, *, observed: bool) -> Iterator[Any
     targets: Targets | None = None
     for X, y in batches:
         if targets is None:
-            targets = Targets.of(y).with_classes()
+            targets = Targets.of(y.float()).with_classes()
         yield X, targets
 
 
@@ -234,7 +235,7 @@ def _record_losses(net: Any, rows: list[dict[str, float]], dataset: Any) -> None
             net.history.record(name, float(np.mean(values)))
     net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
     for name, tensor in net.module_.named_parameters():
-        if not torch.isfinite(tensor).all():
+        if is_trained(tensor) and not torch.isfinite(tensor).all():
             raise _divergence(net, f"{name} is not finite", dataset)
 
 

@@ -25,7 +25,7 @@ from skdam._device import present_device
 from skdam._generators import own_generator, redirected_draws
 from skdam._stamp import checked, stamped
 from skdam.callbacks import EarlyStoppingAUC, PrintLog, StageSchedule, validation_is_due
-from skdam.data.batches import consecutive_batches, keep_batch, scaled, take
+from skdam.data.batches import CollatedExamples, consecutive_batches, keep_batch, scaled, take
 from skdam.data.examples import LabelledDataset, labelled, labels_of, yields_batches
 from skdam.data.memory import InMemoryDataset
 from skdam.data.sampling import StratifiedBatchSampler
@@ -226,6 +226,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         super().set_params(**kwargs)
         if self.initialized_ and not _RATES.isdisjoint(kwargs):
             self.optimizer_.keep_rates()
+            self._set_initial_rates()
         for name, value in shaping.items():
             setattr(self, name, value)
         self._check_schedule()
@@ -236,6 +237,12 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
     def initialize_criterion(self) -> CompositionalAUCNet:
         kwargs = self.get_params_for("criterion")
         if n_members_of(self.module_) > 1:
+            if isinstance(self.criterion, nn.Module):
+                raise ValueError(
+                    "criterion must be a class, with parameters such as criterion__margin, where "
+                    f"the module has n_members={n_members_of(self.module_)}: the loss has "
+                    "parameters for each member. Got an instance."
+                )
             kwargs["n_members"] = n_members_of(self.module_)
         self.criterion_ = self.initialized_instance(self.criterion, kwargs)
         return self
@@ -246,6 +253,7 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             kwargs |= {"variant": "alternating", "inner_steps": 0, "hypergradient": "first-order"}
             kwargs["pretraining"] = self.strategy in ("two-stage", "cross-entropy")
         self.optimizer_ = self.optimizer(*args, loss=self.criterion_, **kwargs)
+        self._set_initial_rates()
         if self.compile and self.optimizer_.hypergradient == "exact":
             # it evaluates the inner loss again, with the random numbers of before
             raise ValueError("compile=True needs hypergradient='first-order', got 'exact'.")
@@ -254,6 +262,11 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
             # a callback has set parameters in mid-epoch
             self._step_ = self._make_step(observed=True)
         return self
+
+    def _set_initial_rates(self) -> None:
+        # skorch builds schedulers for a training that goes on; they start from these rates
+        for group in self.optimizer_.param_groups:
+            group["initial_lr"] = group["lr"]
 
     def torch_compile(self, module: Any, name: str) -> Any:
         """Return the module as it is: the backward pass is compiled together with it."""
@@ -272,7 +285,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         generator = torch.Generator().manual_seed(int(self._sampler_seed().generate_state(1)[0]))
         kwargs.setdefault("generator", generator)
         if yields_batches(dataset):
-            kwargs.setdefault("collate_fn", keep_batch)
+            collate = kwargs.get("collate_fn")
+            kwargs["collate_fn"] = keep_batch if collate is None else CollatedExamples(collate)
         batch_size = kwargs.pop("batch_size", self.batch_size)
         if batch_size == -1:
             batch_size = len(dataset)  # type: ignore[arg-type]

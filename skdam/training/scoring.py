@@ -29,7 +29,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 def n_members_of(module: nn.Module) -> int:
     """Return how many members a module says that it has."""
-    return getattr(module, "n_members", 1)
+    return getattr(module, "n_members", None) or 1
 
 
 @torch.no_grad()

@@ -121,7 +121,7 @@ def as_plain(value: Any, name: str = "state") -> Any:
         return {_ARRAY: torch.from_numpy(value)}
     if isinstance(value, dict):
         return {key: as_plain(item, f"{name}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple | set) and not hasattr(value, "_fields"):
         return type(value)(as_plain(item, f"{name}[...]") for item in value)
     if not isinstance(value, _PLAIN):
         raise TypeError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from skdam._generators import RngState, forked_rng, get_rng_state
 from skdam.optim.pdsca import PDSCA
@@ -108,7 +109,7 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
         (layer._buffers, name, buffer)
         for layer in module.modules()
         for name, buffer in layer._buffers.items()
-        if buffer is not None
+        if buffer is not None and not is_lazy(buffer)
     ]
     buffers = [buffer for _, _, buffer in owned]
     copies = [buffer.clone() for buffer in buffers]

@@ -57,6 +57,18 @@ def test_infinite_buffers_do_not_count_as_divergence(toy, make):
     assert make(module=Masked).fit(*toy).n_iter_ == 3
 
 
+def test_what_is_not_trained_may_have_any_value_or_none(toy, make):
+    class Masked(Flat):
+        n_members = None
+
+        def __init__(self):
+            super().__init__(4)
+            self.mask = nn.Parameter(torch.full((2, 2), -torch.inf), requires_grad=False)
+            self.unused = nn.LazyLinear(1)
+
+    assert make(module=Masked).fit(*toy).n_iter_ == 3
+
+
 def test_lazy_modules_continue_training(toy, make):
     class Lazy(Flat):
         def __init__(self):

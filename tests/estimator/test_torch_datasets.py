@@ -214,3 +214,27 @@ def test_predicting_examples_of_another_shape_or_dtype_is_refused(few_digits):
         clf.predict(UserDataset(X.astype(float)))
     with pytest.raises(ValueError, match="as in fit"):
         clf.predict(UserDataset(np.concatenate([X, X], axis=1)))
+
+
+WEIGHTS = np.arange(100) % 7
+
+
+def stacked(items):
+    """Collate pairs as users write it."""
+    examples, labels = zip(*items, strict=True)
+    return torch.stack(examples), torch.stack(labels)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_a_function_that_collates_examples_makes_the_batches(few_digits, weights, n_workers):
+    dataset = UserDataset(*few_digits)
+    expected = image_classifier().fit(dataset, sample_weight=weights)
+    clf = image_classifier(
+        iterator_train__collate_fn=stacked,
+        iterator_valid__collate_fn=stacked,
+        iterator_train__num_workers=n_workers,
+    ).fit(dataset, sample_weight=weights)
+    np.testing.assert_array_equal(
+        clf.decision_function(dataset), expected.decision_function(dataset)
+    )

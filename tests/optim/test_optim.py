@@ -805,6 +805,27 @@ def test_weights_loaded_in_eval_mode_are_where_training_goes_on(network, batch):
     torch.testing.assert_close(dict(network.state_dict()), loaded)
 
 
+def test_of_weights_changed_in_eval_mode_all_are_where_training_goes_on(network, batch):
+    loss, optimizer = lookahead(network, hypergradient="first-order")
+    for _ in range(4):
+        take_step(network, loss, optimizer, *batch)
+    optimizer.eval()
+    first, *others = network.parameters()
+    with torch.no_grad():
+        first.add_(1)
+    held = [parameter.detach().clone() for parameter in (first, *others)]
+    optimizer.train()
+    assert others
+    torch.testing.assert_close([*network.parameters()], held)
+
+
+def test_schedulers_start_from_the_rate_of_now(network):
+    optimizer = PDSCA(network.parameters(), CompositionalAUCLoss(), lr=0.1)
+    optimizer.restart_stage(0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
+    assert schedule.base_lrs == pytest.approx([0.01, 0.01])
+
+
 @pytest.mark.parametrize("averaging", [None, 0.9])
 def test_frozen_parameters_stay(network, batch, averaging):
     options = {"variant": "alternating", "averaging": averaging} if averaging else {}

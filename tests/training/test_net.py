@@ -468,3 +468,18 @@ def test_the_average_of_weights_predicts_and_does_not_change_the_training(toy, s
     torch.testing.assert_close(nets[0.9].module_.weight.detach(), expected)
     nets[0.9].set_params(optimizer__averaging=0.5)
     assert nets[0.9].optimizer_.averaging == 0.5
+
+
+def test_labels_may_be_booleans(toy):
+    X, y = toy
+    expected = fit(make_net(), toy).decision_function(X)
+    net = fit(make_net(), (X, y == 1))
+    np.testing.assert_array_equal(net.decision_function(X), expected)
+
+
+def test_an_instance_of_the_loss_is_refused_for_an_ensemble():
+    class Pair(nn.Linear):
+        n_members = 2
+
+    with pytest.raises(ValueError, match=r"criterion must be a class.*n_members=2"):
+        make_net(module=Pair, criterion=CompositionalAUCLoss(margin=0.5))

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -115,3 +116,16 @@ def test_training_goes_on_with_another_average(toy, averaging):
     other.optimizer_.train()
     assert torch.equal(other.module_.weight, live.module_.weight)
     fit(other, toy)
+
+
+def test_a_state_that_cannot_be_saved_is_named(toy):
+    class Extra(nn.Linear):
+        def get_extra_state(self):
+            return {"scale": namedtuple("Scale", ["low", "high"])(0, 1)}
+
+        def set_extra_state(self, state):
+            pass
+
+    net = fit(make_net(module=Extra), toy)
+    with pytest.raises(TypeError, match=r"cannot hold .*'scale'.*, which is a Scale"):
+        pickle.dumps(net)

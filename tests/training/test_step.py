@@ -90,6 +90,13 @@ def test_running_statistics_are_those_of_one_pass(batch, hypergradient):
     assert module[1].num_batches_tracked == 1
 
 
+def test_buffers_that_have_no_values_yet_are_left_alone():
+    module = nn.LazyBatchNorm1d()
+    with buffers_kept(module):
+        module(torch.randn(4, 2))
+    assert module.running_mean.shape == (2,)
+
+
 def test_what_happens_to_buffers_is_undone():
     module = nn.BatchNorm1d(2)
     module.register_buffer("none", None)
