@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 
 from skdam._targets import are_plain, rows_of, split_rows
 from skdam.data.examples import labels_of, yields_batches
-from skdam.data.memory import InMemoryDataset, is_in_memory, unwrapped
+from skdam.data.memory import InMemoryDataset, rows_in_memory, unwrapped
 from skdam.data.sampling import StratifiedBatchSampler
 
 _INFERENCE_ELEMENTS = 2**20
@@ -140,11 +140,10 @@ def sample_for_statistics(dataset: Any, *, copy: bool = True) -> tuple[Tensor, T
         All examples of a table in memory. Of other data at most 10,000 examples, and fewer
         large ones, evenly spaced within each class, so that the share of positives is kept.
     """
-    if isinstance(dataset, InMemoryDataset) and dataset.X.ndim == 2:
-        X, y = dataset.X, dataset.y
-        return (X.clone(), deepcopy(y)) if copy else (X, y)
-    if is_in_memory(dataset) and dataset[0][0].ndim == 1:
-        return take(dataset, range(len(dataset)))
+    whole, rows = unwrapped(dataset)
+    if isinstance(whole, InMemoryDataset) and whole.X.ndim == 2:
+        X, y = rows_in_memory(dataset)
+        return (X.clone(), deepcopy(y)) if copy and rows is None else (X, y)
     most = min(_STATISTICS_EXAMPLES, _STATISTICS_ELEMENTS // dataset[0][0].numel())
     # the first and the last example by class are included, so both classes are present
     by_class = np.argsort(labels_of(dataset), kind="stable")

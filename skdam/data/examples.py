@@ -51,7 +51,7 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
     TypeError
         On access, if the dataset yields anything but arrays or tensors of real numbers.
     ValueError
-        On access, if an example has another shape or dtype.
+        On access, if an example has another shape or dtype, or an infinite value.
     """
 
     numbers: np.ndarray | None = None
@@ -76,19 +76,24 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """Return the batch of these indices; a DataLoader calls this if it is defined."""
-        return torch.stack([self._example(i) for i in indices]), rows_of(
-            self.y, torch.as_tensor(indices)
-        )
+        X = torch.stack([self._example(i) for i in indices])
+        # networks that clip their input would hide it
+        if X.isinf().any():
+            first = int(X.isinf().flatten(1).any(1).nonzero()[0])
+            raise ValueError(f"X has an infinite value in example {self._number(indices[first])}.")
+        return X, rows_of(self.y, torch.as_tensor(indices))
+
+    def _number(self, index: int) -> int:
+        return index if self.numbers is None else int(self.numbers[index])
 
     def _example(self, index: int) -> Tensor:
         dataset = self._for_main if get_worker_info() is None else self._for_workers
         example = example_of(dataset[index])
         if kind_of(example) != self._kind:
             shape, dtype = kind_of(example)
-            number = index if self.numbers is None else int(self.numbers[index])
             raise ValueError(
-                f"example {number} of the Dataset has shape {shape} and dtype {dtype}, the first "
-                f"one in fit had {self._kind[0]} and {self._kind[1]}."
+                f"example {self._number(index)} of the Dataset has shape {shape} and dtype "
+                f"{dtype}, the first one in fit had {self._kind[0]} and {self._kind[1]}."
             )
         return example
 

@@ -106,6 +106,22 @@ def unwrapped(dataset: Any) -> tuple[Any, torch.Tensor | None]:
     return dataset, rows
 
 
+def rows_in_memory(dataset: Any, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return X and targets of data in memory, or of some rows of it.
+
+    Parameters
+    ----------
+    dataset : InMemoryDataset or Subset of one
+    rows : Tensor of shape (n,), int64, or None, default=None
+        None for all, which are not copied unless they are a subset.
+    """
+    dataset, of_subset = unwrapped(dataset)
+    if of_subset is not None:
+        rows = of_subset if rows is None else of_subset[rows]
+    X, y = dataset.X, dataset.y
+    return (X, y) if rows is None else (X[rows], rows_of(y, rows))
+
+
 def resident(dataset: Any, device: torch.device, choice: bool | str) -> Any:
     """Return data in memory for training on a device: as it is, or copied there.
 

@@ -42,8 +42,23 @@ def check_calibration(
     )
 
 
+def class_totals(dataset: Any) -> np.ndarray:
+    """Return how many examples of each class a dataset has, and the sums of their weights.
+
+    Returns
+    -------
+    ndarray of shape (2, 2), float64
+        In the columns negatives and positives, in the rows numbers and weights. The mean weight
+        is 1.
+    """
+    targets, weights = labels_of(dataset).astype(int), sample_weights_of(dataset)
+    shares = None if weights is None else weights / weights.mean(dtype=np.float64)
+    return np.stack([np.bincount(targets, of_one, minlength=2) for of_one in (None, shares)])
+
+
 def learn_decision(
     dataset: Any,
+    totals: np.ndarray,
     out_of_bag: np.ndarray | None,
     sampling_rate: float,
     classes: np.ndarray,
@@ -56,6 +71,8 @@ def learn_decision(
     ----------
     dataset : dataset
         The training data.
+    totals : ndarray of shape (2, 2)
+        The :func:`class_totals` of all data that the network has been trained on.
     out_of_bag : ndarray of shape (n,) or None
         Logits of the rows of the training data, by what was trained without them.
     sampling_rate : float
@@ -69,16 +86,17 @@ def learn_decision(
     DivergenceError
         If the logits are not finite.
     """
-    targets, weights = labels_of(dataset), sample_weights_of(dataset)
     if out_of_bag is not None and not np.isfinite(out_of_bag).all():
         raise DivergenceError(
             "the scores of the training data overflow: X has values too large for float32."
         )
+    rate, weighted_rate = (totals[:, 1] / totals.sum(1)).tolist()
     if out_of_bag is not None and calibration is not None:
         kind = "sigmoid" if calibration == "auto" else calibration
+        targets, weights = labels_of(dataset), sample_weights_of(dataset)
         decision = Decision.calibrated(out_of_bag, targets, weights, kind)
     else:
         # the weighted losses have put the weights into the logits, so neither share is weighted
-        decision = Decision.of_prior(float(np.mean(targets)), sampling_rate)
-    odds = odds_of_class_weight(class_weight, classes, targets, weights)
+        decision = Decision.of_prior(rate, sampling_rate)
+    odds = odds_of_class_weight(class_weight, classes, weighted_rate)
     return decision.shifted(odds) if odds else decision

@@ -26,7 +26,7 @@ from skdam._threads import settle_torch_threads
 from skdam.callbacks import ProgressBar
 from skdam.data.batches import sample_for_statistics
 from skdam.data.examples import labels_of
-from skdam.data.memory import InMemoryDataset, to_array
+from skdam.data.memory import is_in_memory, rows_in_memory, to_array
 from skdam.estimator.decision import (
     Calibration,
     Decision,
@@ -338,6 +338,8 @@ class CompositionalAUCClassifier(
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     _decision: Decision
+    # of all data since the first call of partial_fit or since the last fit
+    _class_totals: np.ndarray | None = None
     # the "?" of the HTML representation
     _doc_link_module = "skdam"
     _doc_link_template = (
@@ -458,7 +460,8 @@ class CompositionalAUCClassifier(
             Its parameter ``n_categories`` holds K for each column, 0 for numbers. For the default
             network and modules with ``takes_gaps``, columns of numbers that are close to one
             another and far from 0, such as times in seconds, are shifted before they become
-            float32, so that they keep their digits. For other modules, subtract the minimum first.
+            float32, so that they keep their digits. For other modules, and in a Dataset, subtract
+            the minimum first.
         y : array-like of shape (n,), optional
             Labels of two classes; the second in sorted order is the positive one. Unless they are
             passed, the labels of a Dataset are read before training, in one more pass.
@@ -471,7 +474,7 @@ class CompositionalAUCClassifier(
         groups : array-like of shape (n,), optional
             Which examples belong together, such as those of one patient. They share a fold of
             cross-fitting, so that out-of-bag scores are by a member that has not seen the group.
-            Refused where there is no cross-fitting; see ``cross_fit``.
+            Refused where there can be no cross-fitting; see ``cross_fit``.
         X_val : array-like of shape (n_val, n_features) or (n_val, ...), or Dataset, optional
             Validation data of the same form as X, which is not trained on. Its ``valid_roc_auc``
             and its ``valid_loss``, a mean over the batches of scoring, are in ``history_``, and
@@ -536,7 +539,7 @@ class CompositionalAUCClassifier(
         stopping have no effect, and there is no cross-fitting. The default network learns feature
         statistics and bins in the first call, so the data of this call should be representative: a
         column that is constant there is ignored for good, and a category that is new later counts
-        as a gap.
+        as a gap. Probabilities follow the shares of the classes in the data of all calls.
 
         Parameters
         ----------
@@ -820,11 +823,16 @@ class CompositionalAUCClassifier(
         # before anything else of torch: another fit may have set its number for this thread too
         settle_torch_threads()
         before = dict(vars(self))
+        seed = self.random_state
+        generator = seed if isinstance(seed, np.random.RandomState) else None
+        drawn = None if generator is None else generator.get_state()
         try:
             with torch.inference_mode(False), torch.enable_grad():
                 yield
         except BaseException:
             self.__dict__ = before
+            if generator is not None and drawn is not None:
+                generator.set_state(drawn)
             raise
 
     def _check_parameters(self) -> None:
@@ -860,7 +868,7 @@ class CompositionalAUCClassifier(
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
         if previous is None:
-            X = train.X.numpy() if isinstance(train, InMemoryDataset) else None
+            X = rows_in_memory(train)[0].numpy() if is_in_memory(train) else None
             sizes = network_size(module, X, len(train), spec.shape[0])
         else:
             sizes = network_size_of(module, previous.get_params_for("module"))
@@ -912,14 +920,18 @@ class CompositionalAUCClassifier(
                     net.module_.fit_statistics(*sample)
                 with interrupts_raised():
                     net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-                learnt = self._learnt(net, dataset)
+                learnt = learnt_by(
+                    net,
+                    dataset,
+                    self.classes_,
+                    self.calibration,
+                    self.class_weight,
+                    None if restart else self._class_totals,
+                )
         net.train_split = None  # drops the validation data
         for name in NOT_ALWAYS_LEARNT:
             self.__dict__.pop(name, None)
         self.__dict__.update(learnt)
-
-    def _learnt(self, net: CompositionalAUCNet, dataset: Any) -> dict[str, Any]:
-        return learnt_by(net, dataset, self.classes_, self.calibration, self.class_weight)
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         return threads_for(net, self._input_spec.shape, self.n_jobs)

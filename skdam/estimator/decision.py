@@ -168,8 +168,7 @@ def labels_of_scores(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def odds_of_class_weight(
     class_weight: Mapping[Any, float] | str | None,
     classes: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray | None,
+    rate: float,
 ) -> float:
     """Return what class weights add to the log-odds.
 
@@ -177,10 +176,8 @@ def odds_of_class_weight(
     ----------
     class_weight : mapping from labels to weights, "balanced" or None
     classes : ndarray of shape (2,)
-    targets : ndarray of shape (n,)
-        0 and 1.
-    weights : ndarray of shape (n,) or None
-        Weights of the examples; None for equal ones.
+    rate : float
+        Weighted share of positives in the data, in (0, 1).
 
     Returns
     -------
@@ -195,7 +192,6 @@ def odds_of_class_weight(
     if class_weight is None:
         return 0.0
     if isinstance(class_weight, str):
-        rate = float(np.average(targets, weights=weights))
         return float(logit(1 - rate))
     assert isinstance(class_weight, Mapping)
     unknown = set(class_weight) - set(classes.tolist())

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import narwhals.stable.v1 as nw
 import numpy as np
 import torch
 from scipy.sparse import issparse
@@ -62,8 +63,21 @@ class InputSpec:
         shape, dtype, table = values
         return cls(shape, dtype, TableSpec(*table))
 
-    def check(self, other: InputSpec) -> None:
-        """Raise ValueError unless new data is like that of fit."""
+    def check(self, other: InputSpec, *, is_dataset: bool = False) -> None:
+        """Raise ValueError unless new data is like that of fit.
+
+        Parameters
+        ----------
+        other : InputSpec
+            Of the new data.
+        is_dataset : bool, default=False
+            Whether that is a Dataset, the examples of which are taken as they are.
+        """
+        if is_dataset and self.table != TableSpec():
+            raise ValueError(
+                "X is a Dataset, and in fit it was a table with columns of categories, or of "
+                "numbers that were shifted to keep their digits. Pass a table as in fit."
+            )
         if other.shape != self.shape:
             raise ValueError(
                 f"X must have examples of shape {self.shape} as in fit, got {other.shape}."
@@ -194,6 +208,8 @@ def _read_columns(
     """Return a table, read by columns, as a matrix, and what its columns are."""
     names = getattr(estimator, "feature_names_in_", None)
     columns = columns_of(X, names)
+    if not columns:
+        raise ValueError("X is a frame with 0 columns, and at least 1 is needed.")
     if not gaps:
         expected = "this module takes finite numbers; encode them, for example with "
         return TableSpec().matrix(columns, gaps=False, expected=expected + _ENCODER), TableSpec()
@@ -215,8 +231,8 @@ def _checked(estimator: Any, X: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
 
 
 def _as_numbers(X: Any) -> Any:
-    """Return lists and objects as numbers if they are, in double precision."""
-    if getattr(X, "dtype", np.dtype(object)).kind != "O":
+    """Return lists, objects and strings as numbers if they are, in double precision."""
+    if getattr(X, "dtype", np.dtype(object)).kind not in "OSTU":
         return X
     with suppress(TypeError, ValueError, OverflowError):
         return np.asarray(X, dtype=np.float64)
@@ -232,13 +248,22 @@ def as_array_like(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If X is sparse, quantized, masked, a DataLoader or no array at all.
+        If X is sparse, quantized, masked, a matrix, a DataLoader, an Arrow array or record batch,
+        or no array at all.
     ValueError
         If X is an array of dates or durations, which scikit-learn would turn into numbers, or a
         list of tensors of several shapes.
     """
+    X = nw.to_native(X, pass_through=True)
     if isinstance(X, DataLoader):
         raise TypeError("X is a DataLoader; pass its dataset, X.dataset, which is read in batches.")
+    if hasattr(X, "__arrow_c_array__") and not is_frame(X):
+        raise TypeError(
+            f"X is a {type(X).__name__} of Arrow, and a table is needed; pass "
+            "pyarrow.Table.from_batches([X])."
+        )
+    if isinstance(X, np.matrix):
+        raise TypeError("X is a np.matrix, which is not supported; pass np.asarray(X).")
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError(
             "X is a masked array, and its mask would be lost; pass X.filled(np.nan), where gaps "

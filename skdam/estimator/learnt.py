@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from skdam.callbacks import EarlyStoppingAUC
 from skdam.data.examples import has_folds, labels_of, sample_weights_of
-from skdam.estimator.calibration import learn_decision
+from skdam.estimator.calibration import class_totals, learn_decision
 from skdam.estimator.decision import Calibration
 from skdam.training.net import CompositionalAUCNet
 from skdam.training.outofbag import join
@@ -25,6 +25,7 @@ def learnt_by(
     classes: np.ndarray,
     calibration: Calibration | None,
     class_weight: Mapping[Any, float] | str | None,
+    earlier: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the attributes of a fit that ends with a net as it is.
 
@@ -37,6 +38,8 @@ def learnt_by(
     classes : ndarray of shape (2,)
     calibration, class_weight
         As in :class:`~skdam.CompositionalAUCClassifier`.
+    earlier : ndarray of shape (2, 2) or None, default=None
+        Totals by class of the data of earlier calls of ``partial_fit``.
 
     Raises
     ------
@@ -46,11 +49,13 @@ def learnt_by(
     out_of_bag = join(net, dataset) if has_folds(dataset) else None
     sampler = net.sampler_
     sampling_rate = sampler.n_positive / (sampler.n_positive + sampler.n_negative)
+    totals = class_totals(dataset) + (0 if earlier is None else earlier)
     decision = learn_decision(
-        dataset, out_of_bag, sampling_rate, classes, calibration, class_weight
+        dataset, totals, out_of_bag, sampling_rate, classes, calibration, class_weight
     )
     learnt: dict[str, Any] = {
         "net_": net,
+        "_class_totals": totals,
         "_decision": decision,
         "offset_": decision.offset,
         "n_iter_": len(net.history),

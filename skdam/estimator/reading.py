@@ -85,7 +85,7 @@ class ReadingMixin:
             if isinstance(X, Dataset):
                 y = dataset_labels(X, y, **of_prefix(parameters, "iterator_train"))
         if not reset:
-            self._input_spec.check(spec)
+            self._input_spec.check(spec, is_dataset=isinstance(X, Dataset))
         elif isinstance(X, Dataset):
             # for arrays, validate_data has done this
             self.n_features_in_ = spec.shape[0]
@@ -99,10 +99,11 @@ class ReadingMixin:
         folds, n_folds = None, ensemble_size(parameters, module) if cross_fit else 0
         if n_folds > 1 and hasattr(module, "out_of_bag") and not isinstance(X, Dataset):
             folds = assign_folds(X, targets, n_folds, groups)
-        elif groups is not None:
+        if groups is not None and folds is None:
             raise ValueError(
                 "groups are for the folds of cross-fitting: data in memory, the default network "
-                "for tables with two members or more, and cross_fit=True."
+                "for tables with two members or more, cross_fit=True, and two groups or more with "
+                "examples of each class."
             )
         of_folds = None if folds is None else fingerprint(X, folds)
         has_seen_folds = (
@@ -112,7 +113,8 @@ class ReadingMixin:
             folds = of_folds = None
         self._fingerprint = of_folds
         check_calibration(self.calibration, folds is not None, has_seen_folds)
-        odds_of_class_weight(self.class_weight, self.classes_, targets, weights)
+        # of wrong weights of classes it raises
+        odds_of_class_weight(self.class_weight, self.classes_, float(targets.mean()))
         dataset = spec.dataset(X, with_weights(targets, weights, folds, n_folds))
         if isinstance(dataset, ExampleDataset):
             dataset.numbers = rows
@@ -133,7 +135,7 @@ class ReadingMixin:
         if not isinstance(X, Dataset):
             X, _, _ = validated(self, X, "no_validation", self._input_spec.table)
         spec = InputSpec.of(X)
-        self._input_spec.check(spec)
+        self._input_spec.check(spec, is_dataset=isinstance(X, Dataset))
         return spec.dataset(X)
 
     def _read_validation(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:

@@ -431,8 +431,6 @@ class PDSCA(torch.optim.Optimizer):
                     f"has {name}={getattr(self, name)!r}."
                 )
         super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            normalise_group(group)
         for parameter, state in self.state.items():
             if "step" in state:  # torch moves all of a state but this
                 state["step"] = state["step"].to(parameter.device)

@@ -12,10 +12,10 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 from skdam._generators import own_generator
-from skdam._targets import folds_of, rows_of, weights_of
+from skdam._targets import folds_of, weights_of
 from skdam.callbacks import BATCHES_A_CHECK
 from skdam.data.examples import labels_of
-from skdam.data.memory import unwrapped
+from skdam.data.memory import rows_in_memory
 from skdam.networks.statistics import draw_by_class
 
 _ROWS = 20_000
@@ -103,22 +103,6 @@ def join(net: Any, dataset: Any) -> np.ndarray:
         for some, folds in zip(X.split(_CHUNK), _folds(y).split(_CHUNK), strict=True)
     ]
     return torch.cat(joint).double().numpy()
-
-
-def rows_in_memory(dataset: Any, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return X and targets of data in memory, or of some rows of it.
-
-    Parameters
-    ----------
-    dataset : InMemoryDataset or Subset of one
-    rows : Tensor of shape (n,), int64, or None, default=None
-        None for all, which are not copied unless they are a subset.
-    """
-    dataset, of_subset = unwrapped(dataset)
-    if of_subset is not None:
-        rows = of_subset if rows is None else of_subset[rows]
-    X, y = dataset.X, dataset.y
-    return (X, y) if rows is None else (X[rows], rows_of(y, rows))
 
 
 def sampled(dataset: Any, seed: int | None) -> tuple[Tensor, Tensor]:

@@ -611,3 +611,9 @@ def test_without_a_checkpoint_nothing_warns(data):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         small(callbacks=[EarlyStopping("train_loss")]).fit(*data)
+
+
+def test_a_fit_with_a_random_state_goes_on(data, path):
+    expected = small(random_state=np.random.RandomState(0)).fit(*data)
+    clf = stopped(small(random_state=np.random.RandomState(0), checkpoint=path), *data)
+    assert_same(clf.fit(*data), expected, data[0])

@@ -90,6 +90,13 @@ def test_other_seeds_give_other_models(toy, make):
     assert not np.array_equal(scores(rng), scores(rng))
 
 
+def test_a_fit_that_fails_draws_nothing_from_a_random_state(toy, make):
+    clf = make(random_state=np.random.RandomState(0), max_epochs=1, lr=1e38, clip_value=1e30)
+    with pytest.raises(DivergenceError):
+        clf.fit(*toy)
+    assert clf.random_state.randint(1000) == np.random.RandomState(0).randint(1000)
+
+
 def test_fit_without_a_seed_does_not_touch_the_global_generators(toy, untouched_generators, make):
     with untouched_generators():
         make(random_state=None).fit(*toy)

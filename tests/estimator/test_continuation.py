@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
@@ -73,6 +74,23 @@ def test_partial_fit_checks_classes_and_drops_the_best_score(toy, make):
     with pytest.raises(ValueError, match=r"classes holds unknown labels \[5\]; the classes are"):
         clf.partial_fit(*toy, classes=[0, 5])
     assert not hasattr(clf.partial_fit(*toy), "best_score_")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_probabilities_after_partial_fit_follow_the_classes_of_all_calls(toy, make, weighted):
+    X, y = toy[0], toy[1].astype(np.float64)
+    few = np.flatnonzero(y == 0)[:5]
+    chunks = [np.r_[np.flatnonzero(y == 1), few], np.flatnonzero(y == 0), np.r_[:40]]
+    chunks = [np.union1d(chunk, np.r_[np.flatnonzero(y == 1)[:2], few]) for chunk in chunks]
+    weights = np.where(np.arange(200) % 2, 1.0, 3.0) if weighted else np.ones(200)
+    clf = make(class_weight="balanced")
+    for chunk in chunks:
+        clf.partial_fit(X[chunk], y[chunk], sample_weight=weights[chunk])
+    seen = np.concatenate(chunks)
+    mean_one = [weights[chunk] / weights[chunk].mean() for chunk in chunks]
+    balanced = np.average(y[seen], weights=np.concatenate(mean_one))
+    expected = logit(0.5) - logit(y[seen].mean()) + logit(balanced)
+    assert clf.offset_ == pytest.approx(expected)
 
 
 def test_partial_fit_takes_the_learning_rates_from_the_parameters(toy, make):

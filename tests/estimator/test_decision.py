@@ -8,6 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import compute_class_weight
 
+from skdam.data.memory import InMemoryDataset
+from skdam.estimator.calibration import class_totals
 from skdam.estimator.decision import (
     CALIBRATIONS,
     Decision,
@@ -15,6 +17,7 @@ from skdam.estimator.decision import (
     log_probabilities,
     odds_of_class_weight,
 )
+from skdam.estimator.weights import with_weights
 from skdam.training.scoring import probabilities
 
 KINDS = ["sigmoid", "isotonic"]
@@ -199,22 +202,30 @@ def test_scores_that_overflow_are_an_error_that_names_the_rows(decisions):
 
 
 def test_class_weights_add_the_logarithm_of_their_ratio():
-    classes, y = np.array(["no", "yes"]), np.array([0, 0, 0, 1])
-    assert odds_of_class_weight(None, classes, y, None) == 0
-    both = odds_of_class_weight({"yes": 6.0, "no": 2.0}, classes, y, None)
+    classes = np.array(["no", "yes"])
+    assert odds_of_class_weight(None, classes, 0.25) == 0
+    both = odds_of_class_weight({"yes": 6.0, "no": 2.0}, classes, 0.25)
     assert both == pytest.approx(np.log(3))
-    assert odds_of_class_weight({"no": 2}, classes, y, None) == pytest.approx(-np.log(2))
-    assert odds_of_class_weight({}, classes, y, None) == 0
+    assert odds_of_class_weight({"no": 2}, classes, 0.25) == pytest.approx(-np.log(2))
+    assert odds_of_class_weight({}, classes, 0.25) == 0
 
 
 def test_balanced_class_weights_are_those_of_scikit_learn():
     classes, y = np.array([0, 1]), np.array([0] * 7 + [1] * 3)
     negative, positive = compute_class_weight("balanced", classes=classes, y=y)
-    odds = odds_of_class_weight("balanced", classes, y, None)
+    odds = odds_of_class_weight("balanced", classes, y.mean())
     assert odds == pytest.approx(np.log(positive / negative))
-    times = 1 + np.arange(10) % 3
-    repeated = odds_of_class_weight("balanced", classes, y.repeat(times), None)
-    assert odds_of_class_weight("balanced", classes, y, times * 0.1) == pytest.approx(repeated)
+
+
+def test_totals_of_classes_count_examples_and_weights():
+    y = np.array([0, 0, 1, 1, 1], dtype=np.float32)
+    equal = class_totals(InMemoryDataset(np.zeros((5, 1)), y))
+    np.testing.assert_array_equal(equal, [[2, 3], [2, 3]])
+    weights = np.array([1, 2, 1, 2, 4])
+    for scale in (1, 1e-3):
+        targets = with_weights(y, weights * scale, None)
+        totals = class_totals(InMemoryDataset(np.zeros((5, 1)), targets))
+        np.testing.assert_allclose(totals, [[2, 3], [1.5, 3.5]])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +241,7 @@ def test_balanced_class_weights_are_those_of_scikit_learn():
 )
 def test_wrong_class_weights_are_refused(class_weight, message):
     with pytest.raises(ValueError, match=message):
-        odds_of_class_weight(class_weight, np.array([0, 1]), np.array([0, 1]), None)
+        odds_of_class_weight(class_weight, np.array([0, 1]), 0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

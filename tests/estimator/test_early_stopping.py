@@ -64,3 +64,13 @@ def test_the_callback_may_be_replaced(toy, make, callback):
     assert clf.n_iter_ == 3
     assert not hasattr(clf, "best_score_")
     assert np.isfinite(clf.history_["valid_roc_auc"]).all()
+
+
+def test_data_that_is_set_aside_does_not_change_the_network(make):
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.integers(100, size=30_000), rng.normal(size=30_000)].astype(np.float32)
+    y = np.arange(30_000) % 2
+    options = {"max_epochs": 1, "n_members": 2, "module__n_landmarks": 0}
+    for early_stopping in ("auto", True):
+        clf = make(early_stopping=early_stopping, **options).fit(X, y)
+        assert clf.net_.get_params_for("module")["n_values"] == (100, 0)

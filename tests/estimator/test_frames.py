@@ -4,6 +4,8 @@ import datetime
 import decimal
 import pickle
 
+import narwhals
+import narwhals.stable.v1
 import numpy as np
 import pandas as pd
 import pytest
@@ -514,6 +516,30 @@ def test_frames_go_through_pipelines_and_searches(raw, make):
         pipeline = make_pipeline(scaler, make()).fit(frame[["count"]], y)
         assert pipeline[-1].feature_names_in_.tolist() == ["count"]
         assert pipeline.predict(frame[["count"]]).shape == (N,)
+
+
+def test_frames_of_narwhals_are_the_frames_that_they_wrap(raw, make):
+    columns, y = raw
+    frame = as_pandas(columns)
+    clf = make(max_epochs=1).fit(frame, y)
+    for library in (narwhals, narwhals.stable.v1):
+        wrapped = library.from_native(frame)
+        other = make(max_epochs=1).fit(wrapped, y)
+        assert other.feature_names_in_.tolist() == list(columns)
+        np.testing.assert_array_equal(other.predict_proba(frame), clf.predict_proba(wrapped))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_tables_that_are_no_frames_are_refused(raw, make):
+    columns, y = raw
+    with pytest.raises(ValueError, match="X is a frame with 0 columns"):
+        make().fit(as_pandas(columns)[[]], y)
+    with pytest.raises(TypeError, match=r"np\.matrix, which is not supported; pass np\.asarray"):
+        make().fit(np.asmatrix(columns["count"]).T, y)
+    arrow = pytest.importorskip("pyarrow")
+    batch = arrow.RecordBatch.from_pydict({"count": columns["count"]})
+    with pytest.raises(TypeError, match=r"RecordBatch of Arrow, .* pass pyarrow.Table"):
+        make().fit(batch, y)
 
 
 def test_columns_without_names_are_read_by_number(raw, make):

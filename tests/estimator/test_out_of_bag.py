@@ -231,6 +231,12 @@ def test_groups_without_cross_fitting_are_refused(toy, make, parameters):
         make(**parameters).fit(*toy, groups=np.arange(200))
 
 
+def test_groups_that_leave_a_member_without_a_class_are_refused(toy, make):
+    X, y = toy
+    with pytest.raises(ValueError, match="two groups or more with examples of each class"):
+        make().fit(X, y, groups=np.where(y == 1, -1, np.arange(200)))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

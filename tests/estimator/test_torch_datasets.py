@@ -4,6 +4,7 @@ import os
 import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import Stream, UserDataset, image_classifier
@@ -238,3 +239,34 @@ def test_a_function_that_collates_examples_makes_the_batches(few_digits, weights
     np.testing.assert_array_equal(
         clf.decision_function(dataset), expected.decision_function(dataset)
     )
+
+
+@pytest.mark.parametrize("kind", ["times", "categories"])
+def test_a_dataset_is_refused_after_a_table_of_times_or_categories(toy, make, kind):
+    y = toy[1]
+    X = pd.DataFrame({"time": 1.7e9 + 100.0 * np.arange(200), "digit": np.arange(200) % 9})
+    X = X[["time"]] if kind == "times" else X[["digit"]].astype("category")
+    dataset = TensorDataset(torch.tensor(X.to_numpy(np.float64)), torch.from_numpy(y))
+    clf = make(warm_start=True).fit(X, y)
+    scores = clf.decision_function(X)
+    calls = [
+        lambda: clf.predict(dataset),
+        lambda: clf.fit(X, y, X_val=dataset),
+        lambda: clf.partial_fit(dataset),
+        lambda: clf.fit(dataset),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="X is a Dataset, and in fit it was a table with"):
+            call()
+    np.testing.assert_array_equal(clf.decision_function(X), scores)
+
+
+def test_infinite_values_in_a_dataset_are_refused(toy, make):
+    X, y = toy
+    clf = make().fit(X, y)
+    X = X.copy()
+    X[[5, 9], 1] = np.inf
+    with pytest.raises(ValueError, match="X has an infinite value in example 5"):
+        clf.predict_proba(UserDataset(X))
+    with pytest.raises(ValueError, match="X has an infinite value in example 5"):
+        make().fit(UserDataset(X, y), sample_weight=np.r_[0, np.ones(199)])
