@@ -96,22 +96,9 @@ class ReadingMixin:
             y = y[rows]
         known = None if reset else self.classes_
         self.classes_, targets = encode_labels(y, classes=classes, known=known)
-        folds, n_folds = None, ensemble_size(parameters, module) if cross_fit else 0
-        if n_folds > 1 and hasattr(module, "out_of_bag") and not isinstance(X, Dataset):
-            folds = assign_folds(X, targets, n_folds, groups)
-        if groups is not None and folds is None:
-            raise ValueError(
-                "groups are for the folds of cross-fitting: data in memory, the default network "
-                "for tables with two members or more, cross_fit=True, and two groups or more with "
-                "examples of each class."
-            )
-        of_folds = None if folds is None else fingerprint(X, folds)
-        has_seen_folds = (
-            not reset and of_folds is not None and of_folds != getattr(self, "_fingerprint", None)
-        )
-        if has_seen_folds:
-            folds = of_folds = None
-        self._fingerprint = of_folds
+        can_cross_fit = cross_fit and hasattr(module, "out_of_bag") and not isinstance(X, Dataset)
+        n_folds = ensemble_size(parameters, module) if can_cross_fit else 0
+        folds, has_seen_folds = self._folds_of(X, targets, groups, n_folds, reset=reset)
         check_calibration(self.calibration, folds is not None, has_seen_folds)
         # of wrong weights of classes it raises
         odds_of_class_weight(self.class_weight, self.classes_, float(targets.mean()))
@@ -119,6 +106,31 @@ class ReadingMixin:
         if isinstance(dataset, ExampleDataset):
             dataset.numbers = rows
         return module, dataset
+
+    def _folds_of(
+        self,
+        X: Any,
+        targets: np.ndarray,
+        groups: np.ndarray | None,
+        n_folds: int,
+        *,
+        reset: bool,
+    ) -> tuple[np.ndarray | None, bool]:
+        """Return the fold of each row, and whether members have seen rows of these folds.
+
+        There are no folds in that case, and with fewer than two.
+        """
+        folds = assign_folds(X, targets, n_folds, groups) if n_folds > 1 else None
+        if groups is not None and folds is None:
+            raise ValueError(
+                "groups are for the folds of cross-fitting: data in memory, the default network "
+                "for tables with two members or more, cross_fit=True, and two groups or more with "
+                "examples of each class."
+            )
+        found = None if folds is None else fingerprint(X, folds)
+        has_seen = not reset and found not in (None, getattr(self, "_fingerprint", None))
+        self._fingerprint = None if has_seen else found
+        return None if has_seen else folds, has_seen
 
     def _draws_undone(self, X: Any) -> AbstractContextManager[None]:
         """Return a context for reading X, of which global generators keep no trace.
