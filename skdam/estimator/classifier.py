@@ -920,18 +920,16 @@ class CompositionalAUCClassifier(
                     net.module_.fit_statistics(*sample)
                 with interrupts_raised():
                     net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-                learnt = learnt_by(
-                    net,
-                    dataset,
-                    self.classes_,
-                    self.calibration,
-                    self.class_weight,
-                    None if restart else self._class_totals,
-                )
+                learnt = self._learnt(net, dataset, None if restart else self._class_totals)
         net.train_split = None  # drops the validation data
         for name in NOT_ALWAYS_LEARNT:
             self.__dict__.pop(name, None)
         self.__dict__.update(learnt)
+
+    def _learnt(
+        self, net: CompositionalAUCNet, dataset: Any, earlier: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        return learnt_by(net, dataset, self.classes_, self.calibration, self.class_weight, earlier)
 
     def _threads(self, net: CompositionalAUCNet) -> AbstractContextManager[None]:
         return threads_for(net, self._input_spec.shape, self.n_jobs)
