@@ -28,7 +28,7 @@ class Classes(NamedTuple):
 
     def positives_of(self, values: Tensor) -> Tensor:
         """Return ``is_positive``, as one column if the values of the examples have columns."""
-        return self.is_positive.unsqueeze(1) if values.ndim == 2 else self.is_positive
+        return _beside(self.is_positive, values)
 
     @classmethod
     def _equal(cls, labels: Tensor) -> Classes:
@@ -48,7 +48,7 @@ class Classes(NamedTuple):
     @classmethod
     def _weighted(cls, labels: Tensor, weights: Tensor) -> Classes:
         is_positive = labels > 0.5
-        column = is_positive.unsqueeze(1) if weights.ndim == 2 else is_positive
+        column = _beside(is_positive, weights)
         # summed class by class: a difference from the total would lose a class of small weight
         positive = torch.where(column, weights, 0).sum(0)
         negative = torch.where(column, 0, weights).sum(0)
@@ -63,6 +63,10 @@ class Classes(NamedTuple):
             mean_weights,
             torch.where(column, mean_weights, -mean_weights),
         )
+
+
+def _beside(is_positive: Tensor, values: Tensor) -> Tensor:
+    return is_positive.unsqueeze(1) if values.ndim == 2 else is_positive
 
 
 class Targets(Tensor):

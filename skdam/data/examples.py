@@ -80,11 +80,9 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
         # networks that clip their input would hide it
         if X.isinf().any():
             first = int(X.isinf().flatten(1).any(1).nonzero()[0])
-            raise ValueError(f"X has an infinite value in example {self._number(indices[first])}.")
+            number = number_of(self, indices[first])
+            raise ValueError(f"X has an infinite value in example {number}.")
         return X, rows_of(self.y, torch.as_tensor(indices))
-
-    def _number(self, index: int) -> int:
-        return index if self.numbers is None else int(self.numbers[index])
 
     def _example(self, index: int) -> Tensor:
         dataset = self._for_main if get_worker_info() is None else self._for_workers
@@ -92,10 +90,18 @@ class ExampleDataset(Dataset[tuple[Tensor, Tensor]]):
         if kind_of(example) != self._kind:
             shape, dtype = kind_of(example)
             raise ValueError(
-                f"example {self._number(index)} of the Dataset has shape {shape} and dtype "
+                f"example {number_of(self, index)} of the Dataset has shape {shape} and dtype "
                 f"{dtype}, the first one in fit had {self._kind[0]} and {self._kind[1]}."
             )
         return example
+
+
+def number_of(dataset: Any, index: int) -> int:
+    """Return the index that an example of a dataset, or of a Subset of it, has for the user."""
+    whole, rows = unwrapped(dataset)
+    index = index if rows is None else int(rows[index])
+    numbers = getattr(whole, "numbers", None)
+    return index if numbers is None else int(numbers[index])
 
 
 class LabelledDataset(skorch.dataset.Dataset):

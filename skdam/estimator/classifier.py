@@ -339,7 +339,7 @@ class CompositionalAUCClassifier(
 
     _decision: Decision
     # of all data since the first call of partial_fit or since the last fit
-    _class_totals: np.ndarray | None = None
+    _class_totals: np.ndarray | float = 0.0
     # the "?" of the HTML representation
     _doc_link_module = "skdam"
     _doc_link_template = (
@@ -868,7 +868,9 @@ class CompositionalAUCClassifier(
             callbacks.append(("progress_bar", ProgressBar()))
         spec = self._input_spec
         if previous is None:
-            X = rows_in_memory(train)[0].numpy() if is_in_memory(train) else None
+            # only of tables: the rows of a Subset are copied
+            is_table = len(spec.shape) == 1 and is_in_memory(train)
+            X = rows_in_memory(train)[0].numpy() if is_table else None
             sizes = network_size(module, X, len(train), spec.shape[0])
         else:
             sizes = network_size_of(module, previous.get_params_for("module"))
@@ -920,14 +922,14 @@ class CompositionalAUCClassifier(
                     net.module_.fit_statistics(*sample)
                 with interrupts_raised():
                     net.partial_fit(dataset, labels_of(dataset), epochs=epochs)
-                learnt = self._learnt(net, dataset, None if restart else self._class_totals)
+                learnt = self._learnt(net, dataset, 0.0 if restart else self._class_totals)
         net.train_split = None  # drops the validation data
         for name in NOT_ALWAYS_LEARNT:
             self.__dict__.pop(name, None)
         self.__dict__.update(learnt)
 
     def _learnt(
-        self, net: CompositionalAUCNet, dataset: Any, earlier: np.ndarray | None = None
+        self, net: CompositionalAUCNet, dataset: Any, earlier: np.ndarray | float = 0.0
     ) -> dict[str, Any]:
         return learnt_by(net, dataset, self.classes_, self.calibration, self.class_weight, earlier)
 

@@ -25,7 +25,7 @@ def learnt_by(
     classes: np.ndarray,
     calibration: Calibration | None,
     class_weight: Mapping[Any, float] | str | None,
-    earlier: np.ndarray | None = None,
+    earlier: np.ndarray | float = 0.0,
 ) -> dict[str, Any]:
     """Return the attributes of a fit that ends with a net as it is.
 
@@ -38,7 +38,7 @@ def learnt_by(
     classes : ndarray of shape (2,)
     calibration, class_weight
         As in :class:`~skdam.CompositionalAUCClassifier`.
-    earlier : ndarray of shape (2, 2) or None, default=None
+    earlier : ndarray of shape (2, 2) or 0, default=0
         Totals by class of the data of earlier calls of ``partial_fit``.
 
     Raises
@@ -49,7 +49,7 @@ def learnt_by(
     out_of_bag = join(net, dataset) if has_folds(dataset) else None
     sampler = net.sampler_
     sampling_rate = sampler.n_positive / (sampler.n_positive + sampler.n_negative)
-    totals = class_totals(dataset) + (0 if earlier is None else earlier)
+    totals = class_totals(dataset) + earlier
     decision = learn_decision(
         dataset, totals, out_of_bag, sampling_rate, classes, calibration, class_weight
     )

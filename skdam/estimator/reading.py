@@ -100,7 +100,7 @@ class ReadingMixin:
         n_folds = ensemble_size(parameters, module) if can_cross_fit else 0
         folds, has_seen_folds = self._folds_of(X, targets, groups, n_folds, reset=reset)
         check_calibration(self.calibration, folds is not None, has_seen_folds)
-        # of wrong weights of classes it raises
+        # raises if the weights of the classes are wrong
         odds_of_class_weight(self.class_weight, self.classes_, float(targets.mean()))
         dataset = spec.dataset(X, with_weights(targets, weights, folds, n_folds))
         if isinstance(dataset, ExampleDataset):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skdam._generators import forked_rng
 from skdam.data.batches import take
-from skdam.data.memory import unwrapped
+from skdam.data.examples import number_of
 
 
 def not_finite(net: Any, dataset: Any, row: int | None = None) -> str | None:
@@ -42,13 +42,6 @@ def not_finite(net: Any, dataset: Any, row: int | None = None) -> str | None:
             if is_wrong.any():
                 first = int(torch.nonzero(is_wrong)[0])
                 what = "NaN" if X[first].isnan().any() and not takes_gaps else "an infinite value"
-                return f"X has {what} in example {_number(dataset, start + first)}"
+                return f"X has {what} in example {number_of(dataset, start + first)}"
             start += len(X)
     return None
-
-
-def _number(dataset: Any, row: int) -> int:
-    dataset, rows = unwrapped(dataset)
-    number = row if rows is None else int(rows[row])
-    of_user = getattr(dataset, "numbers", None)
-    return number if of_user is None else int(of_user[number])
