@@ -118,8 +118,9 @@ class CompositionalAUCClassifier(
         Learning rate of the outer step, > 0. "auto", here and below, depends on the network;
         see Notes.
     inner_lr : float or None, default=None
-        Learning rate of the inner step, > 0. None means ``lr``, except for
-        :class:`~skdam.TabularMLP` with ``variant="lookahead"``, where it means 0.1.
+        Learning rate of all steps on the inner loss, > 0, also with ``strategy="two-stage"`` and
+        "cross-entropy". None means ``lr``, except for :class:`~skdam.TabularMLP` with the
+        lookahead variant of the composition, where it means 0.1.
     betas : pair of float or "auto", default="auto"
         Weight of the newest value in the moving averages of inner points and of outer
         gradients, in (0, 1].

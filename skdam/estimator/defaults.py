@@ -107,6 +107,7 @@ def recipe(
     module : nn.Module class or instance
         The module in use.
     variant : {"alternating", "lookahead"}
+        Of the composition; other strategies have none.
     y : ndarray of shape (n,)
         Targets to train on, 0 or 1.
     example_shape : tuple of int
@@ -125,6 +126,8 @@ def recipe(
         By the names of the estimator's parameters.
     """
     n_rows = len(y)
+    is_composed = strategy == "compositional"
+    looks_ahead = is_composed and variant == "lookahead"
     if is_tabular(module):
         if batch_size is None:
             batch_size = int(np.clip(n_rows // _BATCHES_AN_EPOCH, 128, 1024))
@@ -136,7 +139,7 @@ def recipe(
         n_in_batch = min(batch_size, max(n_rows, 128))
         return {
             **_PERCEPTRON,
-            **(_LOOKAHEAD if variant == "lookahead" else _ALTERNATING),
+            **(_LOOKAHEAD if looks_ahead else _ALTERNATING),
             "lr": _LR_OF_128 * math.sqrt(n_in_batch / 128),
             "batch_size": batch_size,
             "sampling_rate": _sampling_rate(y),
@@ -151,7 +154,7 @@ def recipe(
     chosen = {**_OTHER, "sampling_rate": 0.5, "batch_size": batch_size, "max_epochs": n_epochs}
     if isinstance(module, type) and issubclass(module, ResNet20):
         chosen |= _RESNET
-        if (strategy, variant) == ("compositional", "alternating"):
+        if is_composed and not looks_ahead:
             chosen["lr"] = _LR_OF_COMPOSITION
     return chosen
 

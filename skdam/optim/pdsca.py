@@ -82,7 +82,7 @@ class PDSCA(torch.optim.Optimizer):
     lr : float, default=0.1
         Learning rate of the outer and of the dual step, > 0.
     inner_lr : float or None, default=None
-        Learning rate of the inner step, > 0. None means the current ``lr``.
+        Learning rate of the inner step and of pretraining, > 0. None means the current ``lr``.
     betas : pair of float, default=(0.9, 0.9)
         :math:`(\beta_0, \beta_1)`, the weights in (0, 1] of the *new* value in the
         averages of inner points and of outer gradients (1 switches averaging off).
@@ -104,8 +104,9 @@ class PDSCA(torch.optim.Optimizer):
         "first-order" drops ``H``; "exact" multiplies by it with a second backward pass
         (through the clipping too) and never forms it.
     pretraining : bool, default=False
-        Whether to begin with the inner loss only, in steps like the outer ones but
-        without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage` is called.
+        Whether to begin with the inner loss only, in steps like the outer ones but at the rate
+        ``inner_lr`` and without ``a``, ``b`` and ``alpha``, until :meth:`start_auc_stage` is
+        called.
     adaptive : bool, default=False
         Whether steps are those of AdamW, as above. They need a smaller ``lr``, such as
         1e-3, and averages of gradients over more steps: ``betas=(1, 0.1)`` is usual for AdamW.
@@ -471,7 +472,9 @@ class PDSCA(torch.optim.Optimizer):
 
     def _averaged_step(self, of: str = "all") -> None:
         for group in self._groups(of, with_gradient=True):
-            take_outer_step(group, self.variant, self.adaptive)
+            options = group.options
+            rate = inner_lr_of(options) if self.pretraining else options["lr"]
+            take_outer_step(group, rate, self.variant, self.adaptive)
 
     def _apply_hessian(self, inner_loss: Callable[[], Tensor]) -> None:
         """Turn the gradients at u into gradients of F(w - inner_lr * clip(grad L(w))).

@@ -86,12 +86,12 @@ def restore(group: Group) -> None:
             parameter.copy_(state.pop("primal"))
 
 
-def take_outer_step(group: Group, variant: str, adaptive: bool) -> None:
+def take_outer_step(group: Group, rate: float, variant: str, adaptive: bool) -> None:
     """Take a step of the averaged gradient."""
     if adaptive:
-        _take_adaptive_step(group, group.options["lr"])
+        _take_adaptive_step(group, rate)
     else:
-        _take_averaged_step(group, variant)
+        _take_averaged_step(group, rate, variant)
     if group.options["epoch_decay"]:
         averages, counts = group.state("stage_average"), _count(group, "stage_steps")
         for count in set(counts):  # usually one: parameters that joined later count less
@@ -109,7 +109,7 @@ def average_weights(group: Group, averaging: float, count: int) -> None:
     _average(group, "weight_average", group.parameters, max(1 - averaging, 1 / (1 + count / 5)))
 
 
-def _take_averaged_step(group: Group, variant: str) -> None:
+def _take_averaged_step(group: Group, rate: float, variant: str) -> None:
     step = group.gradients()
     if variant == "alternating":
         _add_decay(step, group)
@@ -118,7 +118,7 @@ def _take_averaged_step(group: Group, variant: str) -> None:
         # the average has to stay as it is
         step = [one.clone() for one in step]
         _add_decay(step, group)
-    torch._foreach_add_(group.parameters, step, alpha=-group.options["lr"])
+    torch._foreach_add_(group.parameters, step, alpha=-rate)
 
 
 def _take_adaptive_step(group: Group, rate: float) -> None:

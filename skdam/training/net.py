@@ -95,7 +95,8 @@ class CompositionalAUCNet(ClassifierMixin, NeuralNet):
         "compositional" minimises the composition of both losses; "auc" the AUC margin
         loss from scratch; "cross-entropy" the inner loss; "two-stage" the inner
         loss for the first half of the epochs, and from there the AUC loss. The last
-        three take the outer step of the optimizer for the loss in question.
+        three take the outer step of the optimizer for the loss in question, at the rate
+        ``optimizer__inner_lr`` (None means ``lr``) for the inner loss.
     sampling_rate : float, default=0.5
         Share of positives in a batch, see :class:`~skdam.StratifiedBatchSampler`.
     milestones : iterable of float, default=(0.5, 0.75)

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_classification
 from torch import nn
 
 from skdam import CompositionalAUCClassifier, ResNet20, TabularMLP
@@ -321,6 +322,18 @@ def test_the_default_network_predicts_with_the_average_that_is_documented():
     averaging = recipe(TabularMLP, "alternating", targets(500), (3,))["optimizer__averaging"]
     assert f"``optimizer__averaging={averaging}``" in CompositionalAUCClassifier.__doc__
     assert "optimizer__averaging" not in recipe(TabularMLP, "lookahead", targets(500), (3,))
+
+
+@pytest.mark.parametrize("strategy", ["two-stage", "auc", "cross-entropy"])
+def test_strategies_without_a_composition_have_no_variant(strategy):
+    X, y = make_classification(weights=[0.8], random_state=0)
+    scores = [
+        CompositionalAUCClassifier(
+            strategy=strategy, variant=variant, max_epochs=4, random_state=0
+        ).fit(X, y).decision_function(X)
+        for variant in ("alternating", "lookahead")
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize("n_rows", SIZES)

@@ -733,7 +733,9 @@ def test_the_dual_rate_is_that_of_its_own_group(network, batch):
 
 def test_pretraining_leaves_the_dual_problem_alone_and_ends_afresh(network, batch):
     loss = CompositionalAUCLoss().double()
-    optimizer = PDSCA(network.parameters(), loss, lr=0.2, inner_steps=0, pretraining=True)
+    optimizer = PDSCA(
+        network.parameters(), loss, lr=0.05, inner_lr=0.2, inner_steps=0, pretraining=True
+    )
     plain = copy.deepcopy(network)
     sgd = torch.optim.SGD(plain.parameters(), lr=0.2, momentum=0.1, dampening=0.1)
     for group in optimizer.param_groups:
@@ -747,9 +749,25 @@ def test_pretraining_leaves_the_dual_problem_alone_and_ends_afresh(network, batc
     assert [value.item() for value in dual_state(loss)] == [0, 0, 0]
     optimizer.restart_stage(0.1)
     optimizer.start_auc_stage()
-    assert (optimizer.phase, optimizer.param_groups[0]["lr"]) == ("outer", pytest.approx(0.2))
+    assert (optimizer.phase, optimizer.param_groups[0]["lr"]) == ("outer", pytest.approx(0.05))
     take_step(network, loss, optimizer, *batch)
     assert loss.alpha > 0
+
+
+def test_adaptive_pretraining_steps_are_those_of_adamw_at_the_inner_rate(network, batch):
+    loss = CompositionalAUCLoss().double()
+    optimizer = PDSCA(
+        network.parameters(), loss, lr=0.5, inner_lr=0.01, betas=(1, 0.1), weight_decay=0.1,
+        epoch_decay=0, pretraining=True, adaptive=True,
+    )  # fmt: skip
+    plain = copy.deepcopy(network)
+    adamw = torch.optim.AdamW(plain.parameters(), lr=0.01, weight_decay=0.1)
+    for _ in range(3):
+        take_step(network, loss, optimizer, *batch)
+        adamw.zero_grad()
+        loss(plain(batch[0]), batch[1], phase="inner").backward()
+        adamw.step()
+    torch.testing.assert_close(flat(network.parameters()), flat(plain.parameters()))
 
 
 def test_the_auc_stage_begins_with_the_first_rates_or_those_that_were_kept(network):
