@@ -22,7 +22,7 @@ def by_model(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def save_curves(results: pd.DataFrame, path: Path) -> None:
     """Plot AUC against epochs for the models on a set."""
-    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure = Figure(figsize=(13, 7), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, (column, images) in zip(
         panels, (("valid_auc", "validation"), ("test_auc", "test")), strict=True
@@ -35,7 +35,8 @@ def save_curves(results: pd.DataFrame, path: Path) -> None:
             style = "-" if index < 10 else "--"  # matplotlib has ten colours
             axes.plot(mean.index, mean, style, label=model)
         axes.set(xlabel="epochs", ylabel=f"ROC AUC on {images} images, mean over seeds")
-    panels[1].legend(fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=120)
 
 
